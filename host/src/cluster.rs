@@ -23,7 +23,7 @@ use rwasm_sandbox::grants::Grants;
 use rwasm_sandbox::input::Input;
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::note::LogLevel;
-use rwasm_sandbox::sandbox::{LoadError, Module, VariantKey};
+use rwasm_sandbox::sandbox::{LoadError, Module, Setting};
 use rwasm_value::ids::EngineId;
 use std::sync::Arc;
 use std::time::Duration;
@@ -237,7 +237,7 @@ impl Cluster {
     /// # Errors
     /// As for [`Self::prepare`]; also if the thread cannot be started.
     pub async fn prepare_async(&self, module: &Module, limits: &Limits) -> Result<(), SubmitError> {
-        let variant = VariantKey::of(limits, false);
+        let variant = self.core.variant(&Setting::under(limits.clone()));
         let made = self
             .core
             .made_ready_elsewhere(&self.core.own, module, variant, limits);

@@ -19,6 +19,14 @@ pub enum ClusterEvent {
         /// Why.
         reason: Arc<str>,
     },
+    /// An engine has lost a worker process, in which its tasks run behind a [boundary](crate::Boundary); it goes on with
+    /// another. At most the task that ran fails, as its outcome says.
+    WorkerLost {
+        /// The engine.
+        engine: EngineId,
+        /// Why.
+        reason: Arc<str>,
+    },
     /// A new engine has taken the place of a lost one, under its id.
     EngineReplaced(EngineId),
     /// An engine was removed, and its id with it: no other engine will have it.

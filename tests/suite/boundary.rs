@@ -2,15 +2,21 @@
 
 use crate::compile::children;
 use crate::support::{
-    Ended, call, file, folder, guest, is_over_nats, map, only_here, program, run, until,
+    Ended, SOON, call, code, file, folder, guest, is_over_nats, map, module, only_here, program,
+    run, until,
 };
 use rustix::process::{Pid, Signal, kill_process};
-use rwasm_cluster::{Boundary, Cluster, HostCall, HostError, HostFunctions, StartError};
+use rwasm_cluster::{
+    Boundary, Cluster, FailureCode, HostCall, HostError, HostFunctions, StartError,
+};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// The same command line with either boundary.
 fn both(typed: &dyn Fn() -> crate::support::Cli) -> [Ended; 2] {
@@ -95,15 +101,12 @@ fn endless(options: &str) -> (Child, Vec<Pid>) {
         .spawn()
         .expect("the program starts");
     let id = Pid::from_child(&child);
-    // One that is confined has no threads before, and more than one then.
-    until("its worker runs", || {
-        let workers = children(id);
-        !workers.is_empty()
-            && workers
-                .iter()
-                .all(|worker| field(*worker, "Threads") != "1")
-    });
-    (child, children(id))
+    // One that is confined has no threads before, and more than one then. The compiler is a child, too.
+    let is_worker =
+        |process: &Pid| field(*process, "Seccomp") == "2" && field(*process, "Threads") != "1";
+    let workers = || children(id).into_iter().filter(is_worker);
+    until("its worker runs", || workers().next().is_some());
+    (child, workers().collect())
 }
 
 /// A field of what the kernel says of a process.
@@ -172,6 +175,43 @@ fn a_worker_that_is_killed_takes_its_task_with_it() {
         stderr.contains("engine-lost") && stderr.contains("signal 9"),
         "{stderr}"
     );
+}
+
+/// Prints to stderr, grows its memory to 3 MiB, and computes without end.
+const LAST_WORDS: &str = r#"(module
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 64) "these are its last words\n")
+    (func (export "_start")
+        (drop (memory.grow (i32.const 47)))
+        (i32.store (i32.const 0) (i32.const 64))
+        (i32.store (i32.const 4) (i32.const 25))
+        (drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 16)))
+        (loop $again (br $again))))"#;
+
+#[test]
+fn what_a_task_has_used_and_printed_outlives_its_worker() {
+    if only_here("engines of a cluster have a boundary of their own") {
+        return;
+    }
+    let dir = folder();
+    let module = file(&dir, "words.wat", LAST_WORDS);
+    let report = dir.path().join("report.json");
+    let ended = program()
+        .arg("run")
+        .arg(&module)
+        .typed("--boundary process --timeout 200ms --report")
+        .arg(&report)
+        .arg("--max-failures=1")
+        .arg("-")
+        .stdin("")
+        .end();
+    ended.expect_stderr_has(&["timeout", "time limit of 200ms", "these are its last words"]);
+    let report: Value =
+        serde_json::from_slice(&fs::read(&report).expect("it is written")).expect("it is JSON");
+    let task = &report["outcomes"][0];
+    assert_eq!(task["peak_memory"], 3 << 20, "{task}");
+    assert!(task["run_time_s"].as_f64() >= Some(0.2), "{task}");
 }
 
 #[test]
@@ -280,19 +320,88 @@ fn doctor_lists_the_layers_and_strict_wants_all_of_them() {
 
 #[test]
 fn what_a_worker_cannot_have_is_refused_at_the_start() {
-    let boundary = Boundary::Process(env!("CARGO_BIN_EXE_rwasm-cluster").into());
-    let functions = HostFunctions::new().function("a:b/c", "f", |_: HostCall, ()| async {
-        Ok::<u32, HostError>(1)
-    });
-    let refused = Cluster::builder()
-        .engines(1)
-        .host_functions(functions)
-        .boundary(boundary)
-        .start();
-    assert!(matches!(refused, Err(StartError::Boundary(_))));
     let nothing = Boundary::Process("/no/such/program".into());
     let refused = Cluster::builder().engines(1).boundary(nothing).start();
     assert!(matches!(refused, Err(StartError::Boundary(_))));
+}
+
+#[test]
+fn functions_of_the_program_are_called_from_workers() {
+    let under_way: Arc<AtomicUsize> = Arc::default();
+    let counter = Arc::clone(&under_way);
+    let lookup = move |call: HostCall, (word,): (String,)| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        let dropped = Dropped(Arc::clone(&counter));
+        async move {
+            let _dropped = dropped;
+            match word.as_str() {
+                "never" => std::future::pending().await,
+                "closed" => Err(HostError::new("the library is closed")),
+                "panic" => panic!("the host function of a test panics on purpose"),
+                // As far as it may go, and further than a ring is long.
+                "long" => Ok(Some("x".repeat(3 << 20))),
+                "who" => Ok(call.context::<&str>().map(|&who| who.to_owned())),
+                // The reactor of the program's runtime is there, too.
+                "later" => {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    Ok(Some("LATER".to_owned()))
+                }
+                word => Ok(Some(word.to_uppercase())),
+            }
+        }
+    };
+    let dictionary = "example:dictionary/words@0.1.0";
+    let boundary = Boundary::Process(env!("CARGO_BIN_EXE_rwasm-cluster").into());
+    let cluster = Cluster::builder()
+        .engines(1)
+        .host_functions(HostFunctions::new().function(dictionary, "lookup", lookup))
+        .boundary(boundary)
+        .start()
+        .expect("it starts");
+    let define = module("lookup")
+        .function::<&str, Option<String>>("define")
+        .expect("it has the function");
+    let view = cluster.load_balanced_view().context(Arc::new("somebody"));
+    let words = ["a", "closed", "later", "panic", "who", "long"];
+    let outcomes = view.map(&define, words).expect("it fits").outcomes();
+    let text = |place: usize| match &outcomes[place] {
+        Ok(Some(text)) => text.clone(),
+        Ok(None) => "nothing".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    assert_eq!(text(0), "A");
+    assert!(
+        text(1).contains("failed: the library is closed"),
+        "{}",
+        text(1)
+    );
+    assert_eq!(text(2), "LATER");
+    assert!(text(3).contains("panics on purpose"), "{}", text(3));
+    assert_eq!(text(4), "somebody");
+    assert_eq!(text(5).len(), 3 << 20);
+    let task = view.try_submit(&define, "never").expect("there is room");
+    until("it is called", || under_way.load(Ordering::SeqCst) == 1);
+    task.abort();
+    until("it is dropped", || under_way.load(Ordering::SeqCst) == 0);
+    let short = view.clone().timeout(Duration::from_millis(50));
+    let task = short.try_submit(&define, "never").expect("there is room");
+    assert_eq!(code(task.get_timeout(SOON)), FailureCode::Timeout);
+    until("it is dropped", || under_way.load(Ordering::SeqCst) == 0);
+    // Neither took the worker with it.
+    let task = view.try_submit(&define, "b").expect("there is room");
+    assert_eq!(
+        task.get_timeout(SOON).expect("it goes well").as_deref(),
+        Some("B")
+    );
+}
+
+/// Counts down when it is dropped.
+struct Dropped(Arc<AtomicUsize>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 #[test]

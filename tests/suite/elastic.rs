@@ -282,7 +282,7 @@ fn the_queue_is_told_as_it_is() {
         })
         .collect();
     let status = cluster.queue_status();
-    let engine = |at: usize| status.engines[at];
+    let engine = |at: usize| status.engines[at].clone();
     assert_eq!(
         (engine(0).engine, engine(1).engine),
         (EngineId(0), EngineId(1))

@@ -1,6 +1,6 @@
 //! Functions of the embedding program, called by tasks of views.
 
-use crate::support::{SOON, code, module, until};
+use crate::support::{SOON, bounded, code, module, until};
 use rwasm_cluster::{Callable, Cluster, EngineId, FailureCode, HostError, HostFunctions};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
@@ -40,9 +40,7 @@ fn offering(under_way: &Arc<AtomicUsize>) -> Cluster {
         }
     };
     let functions = HostFunctions::new().function(DICTIONARY, "lookup", lookup);
-    Cluster::builder()
-        .engines(2)
-        .host_functions(functions)
+    bounded(Cluster::builder().engines(2).host_functions(functions))
         .start()
         .expect("it goes well")
 }

@@ -1,6 +1,6 @@
 //! What guests ask of the host and of the program that embeds the library, through the library's own API.
 
-use crate::support::{cluster, component, finish, module, shown, spec};
+use crate::support::{bounded, cluster, component, finish, module, shown, spec};
 use rwasm_cluster::{
     Cluster, HostError, HostFunctions, Input, JobError, JobResult, JobSpec, Limits, Merge, Module,
     StartError,
@@ -24,9 +24,7 @@ fn dictionary() -> HostFunctions {
 }
 
 fn offering(functions: HostFunctions) -> Cluster {
-    Cluster::builder()
-        .engines(2)
-        .host_functions(functions)
+    bounded(Cluster::builder().engines(2).host_functions(functions))
         .start()
         .expect("a cluster starts")
 }
@@ -123,10 +121,7 @@ fn the_hosts_own_interface_is_not_for_others_to_define() {
         HostFunctions::new().function("rwasm:task/host@0.2.0", "engine-id", async |_, ()| {
             Ok(0_u32)
         });
-    let error = Cluster::builder()
-        .engines(1)
-        .host_functions(functions)
-        .start();
+    let error = bounded(Cluster::builder().engines(1).host_functions(functions)).start();
     let Err(StartError::HostFunctions(error)) = error else {
         panic!("the cluster should not start");
     };

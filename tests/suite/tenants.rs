@@ -1,6 +1,6 @@
 //! Tenants of a cluster in this process: their budgets, what each sees, what it leaves behind, and what it has used.
 
-use crate::support::{LONG, SOON, code, module, numbers, occupy, soon, until};
+use crate::support::{LONG, SOON, bounded, code, module, numbers, occupy, soon, until};
 use rwasm_cluster::{
     Budget, ByteSize, Cluster, Dependency, DependencyError, FailureCode, HostFunctions, Limits,
     PushError, QueueLimits, Reference, Reuse, Stock, SubmitError, Targets, Task, Tenant,
@@ -409,9 +409,7 @@ fn host_functions_learn_for_whom_they_are_called() {
             async { Ok(None::<String>) }
         },
     );
-    let cluster = Cluster::builder()
-        .engines(1)
-        .host_functions(functions)
+    let cluster = bounded(Cluster::builder().engines(1).host_functions(functions))
         .start()
         .unwrap();
     let define = module("lookup")

@@ -3,7 +3,7 @@
 use rwasm_boundary::descriptors::Channel;
 use rwasm_boundary::ring::{Duplex, Receiver, Sender};
 use rwasm_boundary::shared::Shared;
-use rwasm_cluster::{Boundary, Cluster, FailureCode, Limits, Module, task_worker};
+use rwasm_cluster::{Boundary, ByteSize, Cluster, FailureCode, Limits, Module, task_worker};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -20,14 +20,14 @@ const NOTE: u8 = 4;
 const END: u8 = 5;
 
 /// The limit of a task, and how long its call may take until it has failed, on a machine that is busy.
-const TIME: Duration = Duration::from_millis(200);
+const TIME: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A worker that does as it likes.
 type Lies = fn(&mut Worker);
 
 /// What each does, by the name by which it is called, and what its task fails with.
-const WORKERS: [(&str, Lies, FailureCode); 14] = [
+const WORKERS: [(&str, Lies, FailureCode); 15] = [
     ("exits-at-once", |_| (), FailureCode::EngineLost),
     ("is-of-another-build", refuse, FailureCode::EngineLost),
     ("says-nonsense-first", nonsense, FailureCode::EngineLost),
@@ -49,6 +49,7 @@ const WORKERS: [(&str, Lies, FailureCode); 14] = [
     ("claims-a-length", claim_a_length, FailureCode::EngineLost),
     ("scribbles", scribble, FailureCode::EngineLost),
     ("never-answers", never_answer, FailureCode::Timeout),
+    ("hoards", hoard, FailureCode::MemoryLimit),
     ("floods", flood, FailureCode::Timeout),
 ];
 
@@ -95,6 +96,9 @@ fn host() {
 fn call(worker: &Path) -> Result<i32, (FailureCode, String)> {
     let mut limits = Limits::default();
     limits.time = TIME;
+    // So that it is soon that a worker has too much.
+    let small = ByteSize::mib(4);
+    (limits.memory, limits.output, limits.input, limits.module) = (small, small, small, small);
     let cluster = Cluster::builder()
         .engines(1)
         .limits(limits)
@@ -126,7 +130,7 @@ impl Worker {
     fn start() -> Option<Self> {
         let socket = std::io::stdin().as_fd().try_clone_to_owned().ok()?;
         let channel = Channel::from(socket);
-        let memory = channel.receive(1, None).ok()?.pop()?;
+        let memory = channel.receive(2, None).ok()?.swap_remove(0);
         let (sender, receiver) = Duplex::open(&memory, 0).ok()?.split();
         Some(Self {
             channel,
@@ -239,6 +243,19 @@ fn never_answer(worker: &mut Worker) {
     worker.be_asked();
     loop {
         sleep(LIMIT);
+    }
+}
+
+/// Takes more memory than a task with its limits can need, and keeps it.
+fn hoard(worker: &mut Worker) {
+    worker.be_asked();
+    let mut hoarded = Vec::new();
+    for _ in 0..300 {
+        hoarded.push(vec![1_u8; 1 << 20]);
+    }
+    loop {
+        sleep(LIMIT);
+        std::hint::black_box(&hoarded);
     }
 }
 

@@ -116,6 +116,25 @@ pub trait Listener: Send + Sync {
     fn note(&self, task: u64, note: TaskNote);
 }
 
+/// Keeps what a task has used and printed where it outlives the process that runs the task. Called on the engine's thread.
+#[doc(hidden)]
+pub trait Recorder: Send + Sync {
+    /// The next task begins.
+    fn begin(&self);
+    /// It has so many bytes of memory, more than before.
+    fn peak_memory(&self, bytes: u64);
+    /// It printed these bytes.
+    fn printed(&self, output: StandardOutput, bytes: &[u8]);
+}
+
+/// An output that every task has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[doc(hidden)]
+pub enum StandardOutput {
+    Stdout,
+    Stderr,
+}
+
 /// The notes of a task that are kept after it has ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes {

@@ -144,7 +144,9 @@ impl Failure {
     }
 
     /// Of a task that took longer than it may.
-    pub(crate) fn timeout(limit: Duration) -> Self {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn timeout(limit: Duration) -> Self {
         let limit = humantime::format_duration(limit);
         let message =
             format!("the task ran longer than its time limit of {limit} (raise `Limits::time`)");

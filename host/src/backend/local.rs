@@ -191,6 +191,9 @@ struct Worker {
     thread: u64,
     engine: Engine,
     completed: u64,
+    /// Its worker processes that were lost, and why the last one was.
+    workers_lost: u64,
+    last_loss: Option<Arc<str>>,
     /// Whether it gets nothing more, and is removed once it is idle.
     is_leaving: bool,
 }
@@ -325,6 +328,14 @@ impl Dispatcher {
                     self.let_go(engine);
                 }
             }
+            EngineNote::WorkerLost { engine, reason } => {
+                if let Some(worker) = self.engines.get_mut(&engine) {
+                    worker.workers_lost += 1;
+                    worker.last_loss = Some(Arc::clone(&reason));
+                }
+                self.events
+                    .tell(ClusterEvent::WorkerLost { engine, reason });
+            }
             EngineNote::Lost { engine } => {
                 let is_current = |worker: &Worker| worker.thread == thread;
                 if self.engines.get(&engine).is_some_and(is_current) {
@@ -350,14 +361,16 @@ impl Dispatcher {
 
     fn status(&self) -> QueueStatus {
         let status = self.placement.status();
-        let engines = status.engines.iter().map(|load| EngineStatus {
-            engine: load.id,
-            outstanding: load.outstanding.len(),
-            queue: load.waiting,
-            completed: self
-                .engines
-                .get(&load.id)
-                .map_or(0, |worker| worker.completed),
+        let engines = status.engines.iter().map(|load| {
+            let worker = self.engines.get(&load.id);
+            EngineStatus {
+                engine: load.id,
+                outstanding: load.outstanding.len(),
+                queue: load.waiting,
+                completed: worker.map_or(0, |worker| worker.completed),
+                workers_lost: worker.map_or(0, |worker| worker.workers_lost),
+                last_loss: worker.and_then(|worker| worker.last_loss.clone()),
+            }
         });
         QueueStatus {
             engines: engines.collect(),
@@ -404,6 +417,8 @@ impl Dispatcher {
             thread,
             engine,
             completed: 0,
+            workers_lost: 0,
+            last_loss: None,
             is_leaving: false,
         })
     }

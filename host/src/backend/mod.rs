@@ -178,7 +178,7 @@ pub struct QueueStatus {
 }
 
 /// What one engine is doing and has done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EngineStatus {
     /// The engine.
@@ -189,4 +189,8 @@ pub struct EngineStatus {
     pub queue: usize,
     /// Tasks that it has completed since it was started.
     pub completed: u64,
+    /// Worker processes that it has lost since then, if it has a [boundary](crate::Boundary), and why the last one ended.
+    pub workers_lost: u64,
+    /// See above.
+    pub last_loss: Option<Arc<str>>,
 }

@@ -355,12 +355,12 @@ impl ClusterBuilder {
             .cache_dir
             .and_then(|dir| CodeCache::make(&dir, size).ok());
         self.host.check()?;
-        let has_host_functions = !self.host.is_empty();
-        let isolation = isolation(
-            &self.boundary,
-            VariantKey::of(&self.limits, false),
-            has_host_functions,
-        )?;
+        let is_elsewhere = self.boundary != Boundary::Thread;
+        let mut likely = VariantKey::of(&self.limits, false);
+        if is_elsewhere {
+            likely = likely.ended_with_its_process();
+        }
+        let isolation = isolation(&self.boundary, likely)?;
         let events = EventSender::new();
         let settings = LocalSettings {
             engines,
@@ -372,7 +372,6 @@ impl ClusterBuilder {
             seed: self.seed.unwrap_or_else(|| fastrand::u64(..)),
         };
         let shortages = Available::now().shortages(engines, &self.limits, &self.grants);
-        let is_elsewhere = self.boundary != Boundary::Thread;
         let backend = Local::start(&settings, events.clone()).map_err(|source| {
             if is_elsewhere {
                 return StartError::Boundary(source.to_string());
@@ -382,7 +381,7 @@ impl ClusterBuilder {
         // After the engines, whose workers start meanwhile.
         let sandbox = Sandbox::new(
             if is_elsewhere { 0 } else { max_engines },
-            VariantKey::of(&self.limits, false),
+            likely,
             CodeSource::new(cache, self.compiler),
             self.lowering,
             self.strict_imports,
@@ -428,21 +427,12 @@ impl ClusterBuilder {
 
 /// Where engines run their tasks.
 #[cfg(target_os = "linux")]
-fn isolation(
-    boundary: &Boundary,
-    first: VariantKey,
-    has_host_functions: bool,
-) -> Result<Isolation, StartError> {
+fn isolation(boundary: &Boundary, first: VariantKey) -> Result<Isolation, StartError> {
     let (program, is_strict) = match boundary {
         Boundary::Thread => return Ok(Isolation::Thread),
         Boundary::Process(program) => (program, false),
         Boundary::Strict(program) => (program, true),
     };
-    if has_host_functions {
-        let reason =
-            "they cannot call the functions that this program offers; use `Boundary::Thread`";
-        return Err(StartError::Boundary(reason.to_owned()));
-    }
     Ok(Isolation::Workers(WorkerSettings {
         program: program.clone(),
         first,
@@ -451,7 +441,7 @@ fn isolation(
 }
 
 #[cfg(not(target_os = "linux"))]
-fn isolation(boundary: &Boundary, _: VariantKey, _: bool) -> Result<Isolation, StartError> {
+fn isolation(boundary: &Boundary, _: VariantKey) -> Result<Isolation, StartError> {
     match boundary {
         Boundary::Thread => Ok(Isolation::Thread),
         _ => Err(StartError::Boundary("this needs Linux".to_owned())),

@@ -17,6 +17,7 @@ use crate::dispatch::{Dispatch, DispatchedTask, Reuse, TaskInput};
 use kept::KeptInstances;
 use rustix::time::{ClockId, clock_gettime};
 use rwasm_sandbox::limits::MAX_STACK;
+use rwasm_sandbox::note::Recorder;
 use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome, Usage};
 use rwasm_sandbox::sandbox::{Arguments, KeptInstance, Report, Request, Runner, Surroundings};
 use rwasm_value::ids::{DispatchId, EngineId};
@@ -43,7 +44,7 @@ const ANSWER_BYTES: u64 = 1 << 20;
 const THREAD_STACK: u64 = MAX_STACK.bytes() + (4 << 20);
 
 /// What an engine tells its backend.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum EngineNote {
     /// It has run a dispatch to its end.
     Finished {
@@ -52,6 +53,8 @@ pub(crate) enum EngineNote {
         /// The time for which it had the engine.
         spent: Duration,
     },
+    /// It has lost a worker process.
+    WorkerLost { engine: EngineId, reason: Arc<str> },
     /// Its thread is about to end by a panic.
     Lost { engine: EngineId },
     /// It was closed, and its thread is about to end.
@@ -173,6 +176,9 @@ fn run_dispatches(
             dispatch.reply.begun();
             elsewhere = executor.run(id, count.load(Ordering::Relaxed), &dispatch);
         }
+        for reason in executor.take_lost() {
+            notes(EngineNote::WorkerLost { engine: id, reason });
+        }
         notes(EngineNote::Finished {
             engine: id,
             dispatch: dispatch.id,
@@ -227,6 +233,15 @@ impl Executor {
         }
     }
 
+    /// Takes why worker processes were lost since this was asked last.
+    fn take_lost(&mut self) -> Vec<Arc<str>> {
+        match self {
+            Self::Thread(..) => Vec::new(),
+            #[cfg(target_os = "linux")]
+            Self::Workers(workers) => workers.take_lost(),
+        }
+    }
+
     /// Runs a dispatch, and returns how long was computed elsewhere.
     fn run(&mut self, engine: EngineId, count: u32, dispatch: &Dispatch) -> Duration {
         match self {
@@ -236,6 +251,7 @@ impl Executor {
                     count,
                     runner,
                     answers_each: false,
+                    recorder: None,
                 };
                 run_dispatch(&on, dispatch, kept);
                 Duration::ZERO
@@ -259,6 +275,8 @@ struct EngineContext<'a> {
     runner: &'a Runner,
     /// Whether each task is answered by itself.
     answers_each: bool,
+    /// Who keeps what is known of the task that runs.
+    recorder: Option<Arc<dyn Recorder>>,
 }
 
 fn run_dispatch(on: &EngineContext<'_>, dispatch: &Dispatch, kept: &mut KeptInstances) {
@@ -286,6 +304,9 @@ fn run_dispatch(on: &EngineContext<'_>, dispatch: &Dispatch, kept: &mut KeptInst
     for idx in 0..dispatch.tasks.len() {
         if dispatch.cancel.is_wanted() {
             break;
+        }
+        if let Some(recorder) = &on.recorder {
+            recorder.begin();
         }
         let mut outcome = run_task(on, dispatch, &dispatch.tasks[idx], &mut instance);
         outcome.usage.state_lost |= std::mem::take(&mut is_lost);
@@ -342,6 +363,7 @@ fn run_task(
             .as_ref()
             .and_then(|pushed| pushed.get(&on.engine).cloned()),
         listener: dispatch.listener.clone(),
+        recorder: on.recorder.clone(),
     };
     let request = Request {
         callee: dispatch.callee,

@@ -19,8 +19,10 @@ const FAREWELL: Duration = Duration::from_secs(1);
 impl Worker {
     /// Registers these engines with the cluster.
     pub(super) async fn register(&self) -> Result<(), String> {
+        let losses = self.losses().await;
         let (key, value) = {
             let mut record = lock(&self.record);
+            (record.workers_lost, record.last_loss) = losses;
             record.busy = self.busy.load(Ordering::Relaxed);
             record.done = self.done.load(Ordering::Relaxed);
             record.failed = self.failed.load(Ordering::Relaxed);
@@ -41,6 +43,27 @@ impl Worker {
         };
         self.is_heard.store(heard.is_ok(), Ordering::Relaxed);
         heard
+    }
+
+    /// How many worker processes the engines have lost, and why one of the last was.
+    async fn losses(&self) -> (u64, Option<String>) {
+        /// The longest reason, in characters: it is in each report.
+        const LONGEST: usize = 200;
+        let cluster = self.bench.cluster.clone();
+        // The engines' own thread answers, which may be busy.
+        let asked = tokio::task::spawn_blocking(move || cluster.queue_status());
+        let Ok(status) = asked.await else {
+            return (0, None);
+        };
+        status
+            .engines
+            .iter()
+            .fold((0, None), |(lost, reason), engine| {
+                let last = engine.last_loss.as_ref();
+                let last =
+                    last.map(|last| rwasm_value::plain::shortened(last.to_string(), LONGEST));
+                (lost + engine.workers_lost, reason.or(last))
+            })
     }
 
     /// Renews the registration periodically.

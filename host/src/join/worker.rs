@@ -150,6 +150,8 @@ impl Worker {
             started_ms: u64::try_from(started.unwrap_or_default().as_millis()).unwrap_or_default(),
             draining: false,
             restarts: BTreeMap::new(),
+            workers_lost: 0,
+            last_loss: None,
             usage: BTreeMap::new(),
         };
         Arc::new(Self {

@@ -64,6 +64,12 @@ pub struct Process {
     pub started: SystemTime,
     /// Whether it takes no more tasks, and ends once it is idle.
     pub draining: bool,
+    /// How often each engine was restarted, for those that were.
+    pub restarts: BTreeMap<u32, u64>,
+    /// Worker processes of its engines that were lost, if they have a [boundary](crate::Boundary).
+    pub workers_lost: u64,
+    /// Why the last one was.
+    pub last_loss: Option<String>,
 }
 
 impl From<Record> for Process {
@@ -81,6 +87,9 @@ impl From<Record> for Process {
             failed: record.failed,
             started: SystemTime::UNIX_EPOCH + Duration::from_millis(record.started_ms),
             draining: record.draining,
+            restarts: record.restarts,
+            workers_lost: record.workers_lost,
+            last_loss: record.last_loss,
         }
     }
 }

@@ -44,6 +44,11 @@ pub(crate) struct Record {
     /// How often each engine was restarted, for those that were.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) restarts: BTreeMap<u32, u64>,
+    /// How many of their worker processes were lost, and why the last one was.
+    #[serde(default)]
+    pub(crate) workers_lost: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_loss: Option<String>,
     /// What the tasks of each lane have used here since it joined.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) usage: BTreeMap<String, LaneUsage>,

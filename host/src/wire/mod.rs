@@ -5,9 +5,13 @@ mod note;
 mod outcome;
 
 pub(crate) use note::{put_note, read_note};
+pub(crate) use outcome::largest_outcomes;
 #[cfg(feature = "nats")]
-pub(crate) use outcome::{LARGEST_OUTCOMES, OutcomesHead, decode_failed};
-pub(crate) use outcome::{decode_outcomes, encode_outcomes, largest_outcomes};
+pub(crate) use outcome::{
+    LARGEST_OUTCOMES, OutcomesHead, decode_failed, decode_outcomes, encode_outcomes,
+};
+#[cfg(target_os = "linux")]
+pub(crate) use outcome::{decode_outcome, put_outcome};
 
 use rwasm_value::value::Malformed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -36,6 +40,7 @@ pub(crate) enum WireError {
     #[error("it has more tasks or arguments than one message may have")]
     TooMany,
     /// It has the outcomes of other tasks as well.
+    #[cfg(feature = "nats")]
     #[error("it has more outcomes than there are tasks")]
     TooManyOutcomes,
     /// A value in it does not match its type.

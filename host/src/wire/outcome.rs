@@ -32,19 +32,22 @@ pub(crate) struct OutcomesHead {
 }
 
 /// The least number of bytes of an outcome.
+#[cfg(feature = "nats")]
 const LEAST: usize = 10;
 
 /// Encodes the body of a message of outcomes.
+#[cfg(feature = "nats")]
 pub(crate) fn encode_outcomes(outcomes: &[Outcome]) -> Vec<u8> {
     let mut out = Writer::default();
     out.put_len(outcomes.len());
     for outcome in outcomes {
-        put(outcome, &mut out);
+        put_outcome(outcome, &mut out);
     }
     out.into_vec()
 }
 
-fn put(outcome: &Outcome, out: &mut Writer) {
+/// Writes one outcome.
+pub(crate) fn put_outcome(outcome: &Outcome, out: &mut Writer) {
     let usage = &outcome.usage;
     out.put_bool(usage.engine.is_some());
     if let Some(engine) = usage.engine {
@@ -131,6 +134,7 @@ pub(crate) fn largest_outcomes(limits: &Limits, tasks: u64) -> u64 {
 
 /// Decodes the outcomes of a body, whose values have type `ty`: of up to `tasks` tasks, because a few bytes become
 /// hundreds.
+#[cfg(feature = "nats")]
 pub(crate) fn decode_outcomes(
     body: &[u8],
     ty: &Type,
@@ -145,13 +149,24 @@ pub(crate) fn decode_outcomes(
     for _ in 0..count {
         outcomes.push(outcome(&mut from, ty)?);
     }
-    if from.remaining() > 0 {
-        return Err(WireError::Head(format!(
-            "{} bytes follow the outcomes",
-            from.remaining()
-        )));
-    }
+    nothing_follows(&from)?;
     Ok(outcomes)
+}
+
+/// Reads one outcome, whose value has type `ty`, of which `bytes` are all.
+#[cfg(target_os = "linux")]
+pub(crate) fn decode_outcome(bytes: &[u8], ty: &Type) -> Result<Outcome, WireError> {
+    let mut from = Reader::new(bytes);
+    let outcome = outcome(&mut from, ty)?;
+    nothing_follows(&from)?;
+    Ok(outcome)
+}
+
+fn nothing_follows(from: &Reader<'_>) -> Result<(), WireError> {
+    match from.remaining() {
+        0 => Ok(()),
+        more => Err(WireError::Head(format!("{more} bytes follow the outcomes"))),
+    }
 }
 
 /// Returns the positions of the failures among the outcomes of a body, whatever the type of their values.

@@ -61,6 +61,12 @@ fn engines_have_the_boundary_that_is_asked_for() {
         .end()
         .expect_code(0)
         .expect_stdout("55\n");
+    // The cluster is told.
+    let status = || program().arg("status").env("RWASM_CLUSTER", url).end();
+    until("the status has the loss", || {
+        let shown = status().stdout;
+        String::from_utf8_lossy(&shown).contains("1 worker lost, the last because")
+    });
 }
 
 #[test]
@@ -83,5 +89,7 @@ fn a_policy_requires_a_boundary_whatever_is_asked_for() {
         .args(["engine", "join", url, "--policy"])
         .arg(&policy)
         .fails(2)
-        .expect_stderr_has(&["`boundary`: `none` is not a valid boundary; use thread, process or strict"]);
+        .expect_stderr_has(&[
+            "`boundary`: `none` is not a valid boundary; use thread, process or strict",
+        ]);
 }

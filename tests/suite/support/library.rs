@@ -3,7 +3,8 @@
 use super::over::{self, TestCluster};
 use rwasm_cluster::format::{Format, WriteOptions, write_value};
 use rwasm_cluster::{
-    Boundary, Chunking, Cluster, Input, JobResult, JobSpec, Merge, Module, Packed, Value,
+    Boundary, Chunking, Cluster, ClusterBuilder, Input, JobResult, JobSpec, Merge, Module, Packed,
+    Value,
 };
 use std::num::NonZeroU64;
 
@@ -12,15 +13,20 @@ pub(crate) fn cluster(engines: u32) -> TestCluster {
     if over::is_over_nats() {
         return TestCluster::elsewhere(engines);
     }
-    let mut builder = Cluster::builder()
+    let builder = Cluster::builder()
         .engines(engines)
         .cache_dir(super::scratch().join("compiled"));
-    if over::boundary().is_some() {
-        let worker = env!("CARGO_BIN_EXE_rwasm-cluster");
-        builder = builder.boundary(Boundary::Process(worker.into()));
-    }
-    let cluster = builder.start();
+    let cluster = bounded(builder).start();
     TestCluster::here(cluster.expect("a cluster starts"))
+}
+
+/// With the boundary behind which the suite runs.
+pub(crate) fn bounded(builder: ClusterBuilder) -> ClusterBuilder {
+    if over::boundary().is_none() {
+        return builder;
+    }
+    let worker = env!("CARGO_BIN_EXE_rwasm-cluster");
+    builder.boundary(Boundary::Process(worker.into()))
 }
 
 /// A job that merges like this, with nothing else said.

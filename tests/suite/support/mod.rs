@@ -19,7 +19,7 @@ pub(crate) use calls::{
 };
 pub(crate) use cli::{Cli, Ended, call, inspect, map, program, run, wait};
 pub(crate) use guests::{command_component, component, guest, module, wat};
-pub(crate) use library::{cluster, finish, number, one_line_each, shown, spec};
+pub(crate) use library::{bounded, cluster, finish, number, one_line_each, shown, spec};
 pub(crate) use nats::{Server, Servers, free_port, nats_server};
 pub(crate) use over::{
     boundary, granted, is_over_nats, is_whole, only_here, only_in_threads, refused_by_engine,

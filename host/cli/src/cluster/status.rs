@@ -125,6 +125,15 @@ fn engines(processes: &[Process]) -> String {
         if process.draining {
             labels.insert(0, "(draining)".to_owned());
         }
+        let restarts: u64 = process.restarts.values().sum();
+        if restarts > 0 {
+            labels.push(format!("({})", counted(restarts, "restart")));
+        }
+        if process.workers_lost > 0 {
+            let lost = counted(process.workers_lost, "worker");
+            let reason = process.last_loss.as_deref().unwrap_or("unknown");
+            labels.push(format!("({lost} lost, the last because {reason})"));
+        }
         [
             ranges(&process.engines),
             process.host.clone(),
@@ -221,6 +230,9 @@ fn process(process: &Process) -> Json {
         "labels": process.labels,
         "since": time(process.started),
         "draining": process.draining,
+        "restarts": process.restarts,
+        "workers_lost": process.workers_lost,
+        "last_loss": process.last_loss,
     })
 }
 

@@ -35,6 +35,8 @@ pub use run::program::Program;
 pub use run::runner::{KeptInstance, Runner};
 #[doc(hidden)]
 pub use world::dirs::GrantedDirs;
+#[doc(hidden)]
+pub use world::host::{Carried, HostCarrier, HostFailure, HostImport};
 pub use world::host::{HostCall, HostError, HostFunctions, HostFunctionsError, HostParams};
 #[doc(hidden)]
 pub use world::http::tls::{system_roots, trust_roots};
@@ -175,7 +177,8 @@ impl Sandbox {
         )
         .map_err(|error| module::valid::explained(module, error))?;
         if self.is_portable {
-            return program.into_portable(module, &self.source, self.lowering, self.strict_imports);
+            let (lowering, strict) = (self.lowering, self.strict_imports);
+            return program.into_portable(module, &self.source, lowering, strict, &self.host);
         }
         Ok(program)
     }

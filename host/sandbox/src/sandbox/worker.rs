@@ -62,6 +62,13 @@ impl Sandbox {
         self
     }
 
+    /// Whether only workers can run its programs.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_for_workers(&self) -> bool {
+        self.is_portable
+    }
+
     /// Returns the settings for which the module is compiled.
     #[doc(hidden)]
     #[must_use]
@@ -69,13 +76,17 @@ impl Sandbox {
         key.with(module.demands())
     }
 
-    /// Makes the program of what another process of this build has made.
+    /// Makes the program of what another process of this build has made, with the embedder's functions as they are here.
     ///
     /// # Errors
     ///
     /// Returns an error if a file cannot be read, or is not what it should be.
     #[doc(hidden)]
-    pub fn program_of(&self, portable: &Portable) -> Result<Program, LoadError> {
+    pub fn program_of(
+        &self,
+        portable: &Portable,
+        host: &HostFunctions,
+    ) -> Result<Program, LoadError> {
         let unreadable = |source| LoadError::Unreadable {
             path: portable.name.clone().into(),
             source,
@@ -102,6 +113,6 @@ impl Sandbox {
             Lowering::Core
         };
         let strict = portable.strict_imports;
-        Program::new(&module, variant, &supply, lowering, strict, &self.host)
+        Program::new(&module, variant, &supply, lowering, strict, host)
     }
 }

@@ -210,5 +210,7 @@ fn idle(engine: EngineId) -> EngineStatus {
         outstanding: 0,
         queue: 0,
         completed: 0,
+        workers_lost: 0,
+        last_loss: None,
     }
 }

@@ -6,7 +6,7 @@ use crate::dispatch::{Dispatch, DispatchedTask, TaskInput};
 use crate::wire::{self, WireError, put_note};
 use bytes::Bytes;
 use rwasm_sandbox::input::{Chunk, ChunkData, Source};
-use rwasm_sandbox::note::TaskNote;
+use rwasm_sandbox::note::{StandardOutput, TaskNote};
 use rwasm_sandbox::outcome::{Failure, FailureCode};
 use rwasm_sandbox::pushed::{PushedValue, PushedValues};
 use rwasm_sandbox::sandbox::{Arguments, Callee, ModuleInfo, SettingForm, VariantKey};
@@ -32,6 +32,8 @@ pub(super) const PUSHED: u8 = 4;
 pub(super) const DISPATCH: u8 = 5;
 /// What is not needed any more.
 pub(super) const FORGET: u8 = 6;
+/// The answer of a function of the embedder's.
+pub(super) const HOST_REPLY: u8 = 7;
 
 /// From a worker: it is ready.
 pub(super) const READY: u8 = 1;
@@ -43,6 +45,8 @@ pub(super) const OUTCOME: u8 = 3;
 pub(super) const NOTE: u8 = 4;
 /// The end of a dispatch.
 pub(super) const END: u8 = 5;
+/// A call of a function of the embedder's.
+pub(super) const HOST_CALL: u8 = 6;
 
 /// What a worker is for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,6 +77,8 @@ pub(super) struct ProgramForm {
     pub(super) key: VariantKey,
     pub(super) as_component: bool,
     pub(super) strict_imports: bool,
+    /// The functions of the embedder's that it imports: the interface of each, and its name.
+    pub(super) host: Vec<(String, String)>,
 }
 
 /// What dispatches have in common.
@@ -139,6 +145,14 @@ pub(super) fn read_roots(bytes: &[u8]) -> Result<Vec<Vec<u8>>, Malformed> {
     (0..count)
         .map(|_| Ok(from.byte_string()?.to_vec()))
         .collect()
+}
+
+/// The place of an output among those of a slate.
+pub(super) fn stream_of(output: StandardOutput) -> usize {
+    match output {
+        StandardOutput::Stdout => 0,
+        StandardOutput::Stderr => 1,
+    }
 }
 
 /// Begins a message.

@@ -1,9 +1,10 @@
 //! What a worker says while it runs a dispatch: heard, checked, and believed as far as it can be.
 
-use super::form::{self, END, End, NOTE, OUTCOME, REFUSED, StreamInput};
+use super::form::{self, END, End, HOST_CALL, NOTE, OUTCOME, REFUSED, StreamInput};
+use super::host_calls::HostRuntime;
 use super::process::{GRACE, LOOK, Process, ROOM, WorkerError, refusal};
 use crate::dispatch::Dispatch;
-use crate::wire::{decode_outcomes, largest_outcomes};
+use crate::wire::{decode_outcome, largest_outcomes};
 use rwasm_boundary::ring::Received;
 use rwasm_sandbox::awake::Awake;
 use rwasm_sandbox::lock::lock;
@@ -16,11 +17,17 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How far a task may be over its time before its worker is ended.
+/// How far a task may be over its time before its worker is ended, if its code stops by itself: then a call of the host hangs.
 const OVERTIME: Duration = Duration::from_secs(1);
+
+/// The same, and how long it may take to stop, for code that does not: one that waits has ended by then.
+const SHORT_GRACE: Duration = Duration::from_millis(30);
 
 /// Outcomes are passed on when they have so many bytes, or have waited so long.
 const MOST_READY: u64 = 1 << 20;
+
+/// Messages that are heard before it is looked what the time is.
+const AT_ONCE: u32 = 256;
 
 /// The length that stands before the bytes of a result, which are what is limited.
 const LENGTH: u64 = 10;
@@ -30,6 +37,8 @@ pub(super) struct Progress {
     pub(super) first: usize,
     pub(super) answered: usize,
     pub(super) has_begun: bool,
+    /// When the task that runs has begun, as far as is known here.
+    pub(super) moved: Instant,
 }
 
 /// Why a dispatch was not run to its end.
@@ -60,14 +69,21 @@ pub(super) fn result_type(dispatch: &Dispatch) -> Type {
 
 /// Listens to a worker that runs a dispatch.
 pub(super) struct Listening<'a> {
-    dispatch: &'a Dispatch,
+    pub(super) dispatch: &'a Dispatch,
     number: u32,
-    engine: EngineId,
+    pub(super) engine: EngineId,
+    /// Where the embedder's functions run.
+    pub(super) runtime: &'a HostRuntime,
     ty: Type,
     is_lost: bool,
+    /// Whether the code of its tasks stops by itself.
+    is_stoppable: bool,
     pumps: StreamPumps,
     sent: Instant,
-    /// When the task that it runs is over its time, and so is the worker.
+    /// How much time has passed since, at least.
+    elapsed: Duration,
+    /// When the task that it runs is over its time, and when so is the worker.
+    time: Option<Awake>,
     until: Option<Awake>,
     /// When it is to have stopped.
     stop: Option<Instant>,
@@ -86,16 +102,24 @@ impl<'a> Listening<'a> {
         engine: EngineId,
         is_lost: bool,
         pumps: StreamPumps,
+        runtime: &'a HostRuntime,
     ) -> Self {
         let now = Instant::now();
         Self {
             dispatch,
             number,
             engine,
+            runtime,
             ty: result_type(dispatch),
             is_lost,
+            is_stoppable: dispatch
+                .program
+                .portable()
+                .is_none_or(|portable| portable.key.is_stoppable()),
             pumps,
             sent: now,
+            elapsed: Duration::ZERO,
+            time: None,
             until: None,
             stop: None,
             has_moved: true,
@@ -148,31 +172,39 @@ impl Listening<'_> {
     fn hear_all(&mut self, process: &mut Process, course: &mut Progress) -> Result<End, RunError> {
         let limit = self.limit();
         course.has_begun = true;
+        course.moved = self.sent;
         let mut message = std::mem::take(&mut process.message);
         let mut looked = Instant::now();
         loop {
             let now = Instant::now();
             // One that talks all the time is looked at too.
             if now.duration_since(looked) > LOOK {
-                self.look(process)?;
+                self.look(process, course)?;
                 looked = now;
             }
             if self.ready_bytes > MOST_READY || now.duration_since(self.ready_since) > LOOK {
                 self.pass_on();
             }
             let look = now + LOOK;
-            let received = process.receiver.receive(limit, &mut message, Some(look));
-            match received.map_err(WorkerError::from)? {
-                Received::Message => {
-                    if let Some(end) = self.hear(&message, course)? {
-                        process.message = message;
-                        return Ok(end);
-                    }
+            let mut received = process.receiver.receive(limit, &mut message, Some(look));
+            if let Ok(Received::Nothing) = received {
+                self.pass_on();
+                self.look(process, course)?;
+            }
+            // Those that are there are heard without a look at the clock, which would take as long.
+            let mut heard = 0;
+            while received.map_err(WorkerError::from)? == Received::Message {
+                if let Some((&HOST_CALL, body)) = message.split_first() {
+                    self.serve_call(process, body, course)?;
+                } else if let Some(end) = self.hear(&message, course)? {
+                    process.message = message;
+                    return Ok(end);
                 }
-                Received::Nothing => {
-                    self.pass_on();
-                    self.look(process)?;
+                heard += 1;
+                if heard == AT_ONCE {
+                    break;
                 }
+                received = process.receiver.try_receive(limit, &mut message);
             }
         }
     }
@@ -192,25 +224,29 @@ impl Listening<'_> {
         } else {
             setting.limits.time
         };
-        self.until = Awake::now().after(time.saturating_add(OVERTIME));
+        self.time = Awake::now().after(time);
+        let overtime = if self.is_stoppable {
+            OVERTIME
+        } else {
+            SHORT_GRACE
+        };
+        self.until = Awake::now().after(time.saturating_add(overtime));
     }
 
     fn hear(&mut self, message: &[u8], course: &mut Progress) -> Result<Option<End>, WorkerError> {
         let (kind, body) = message.split_first().ok_or("it sent an empty message")?;
         match *kind {
             OUTCOME => {
-                let outcomes = decode_outcomes(body, &self.ty, 1)?;
-                for outcome in outcomes {
-                    let place = course.first + course.answered;
-                    let outcome = self.checked(outcome, place)?;
-                    if self.ready.is_empty() {
-                        self.ready_since = Instant::now();
-                    }
-                    self.ready_bytes += outcome.usage.bytes_out;
-                    self.ready.push(outcome);
-                    course.answered += 1;
-                    self.has_moved = true;
+                let outcome = decode_outcome(body, &self.ty)?;
+                let place = course.first + course.answered;
+                let outcome = self.checked(outcome, place)?;
+                if self.ready.is_empty() {
+                    self.ready_since = Instant::now();
                 }
+                self.ready_bytes += outcome.usage.bytes_out;
+                self.ready.push(outcome);
+                course.answered += 1;
+                self.has_moved = true;
             }
             NOTE => {
                 let (task, note) = form::read_note(body)?;
@@ -233,19 +269,33 @@ impl Listening<'_> {
                     ..end
                 }));
             }
+            // It has ended, and nobody waits for the answer.
+            HOST_CALL => {}
             REFUSED => return Err(refusal(body)),
             other => return Err(format!("it sent a message of the unknown kind {other}").into()),
         }
         Ok(None)
     }
 
+    /// Whether the task that runs is over its time.
+    pub(super) fn is_time_up(&self) -> bool {
+        self.time.is_some_and(|time| time.left().is_none())
+    }
+
     /// Whether the worker lives, and its task is within its time.
-    fn look(&mut self, process: &mut Process) -> Result<(), RunError> {
+    pub(super) fn look(
+        &mut self,
+        process: &mut Process,
+        course: &mut Progress,
+    ) -> Result<(), RunError> {
         if !process.is_alive() {
             return Err(RunError::Ended);
         }
+        let limits = &self.dispatch.setting.limits;
+        process.resident.check(limits).map_err(RunError::Failure)?;
         if std::mem::take(&mut self.has_moved) {
             self.begin_next();
+            course.moved = Instant::now();
         }
         let now = Instant::now();
         if self.dispatch.cancel.is_wanted() {
@@ -253,7 +303,12 @@ impl Listening<'_> {
                 None => {
                     let told = process.channel.send_with(&[], self.number, Some(ROOM));
                     told.map_err(WorkerError::from)?;
-                    self.stop = Some(now + GRACE);
+                    let grace = if self.is_stoppable {
+                        GRACE
+                    } else {
+                        SHORT_GRACE
+                    };
+                    self.stop = Some(now + grace);
                 }
                 Some(stop) if now > stop => return Err(RunError::Failure(Failure::cancelled())),
                 Some(_) => {}
@@ -261,6 +316,9 @@ impl Listening<'_> {
         }
         if self.until.is_some_and(|until| until.left().is_none()) {
             let setting = &self.dispatch.setting;
+            if !self.is_stoppable {
+                return Err(RunError::Failure(Failure::timeout(setting.limits.time)));
+            }
             let message = format!(
                 "it ran longer than its limit of {}, and its worker process did not end it",
                 humantime::format_duration(setting.limits.time)
@@ -284,7 +342,11 @@ impl Listening<'_> {
         usage.engine = Some(self.dispatch.told(self.engine));
         usage.attempt = task.attempt;
         usage.queued = self.dispatch.queued;
-        usage.run_time = usage.run_time.min(self.sent.elapsed());
+        if usage.run_time > self.elapsed {
+            // Asked only when it matters.
+            self.elapsed = self.sent.elapsed();
+            usage.run_time = usage.run_time.min(self.elapsed);
+        }
         let limits = &self.dispatch.setting.limits;
         usage.peak_memory = usage.peak_memory.min(limits.memory.bytes());
         usage.bytes_out = outcome

@@ -1,27 +1,34 @@
 //! Engines whose tasks run in processes of their own, behind a second wall.
 //!
 //! The engine stays a thread of this process: it gets dispatches and answers them as any other. `workers` are the processes
-//! that it has, `process` is one of them as it is seen from here, `listen` hears what it says, `form` what both say to each other, and `serve` is the
-//! process itself. A worker serves one tenant and one variant of compiled code; it is given open files and no names.
+//! that it has, `process` is one of them as it is seen from here, `listen` hears what it says, `lost` is one that has ended, with the task that it ran, `told` what it knows, `resident` its memory, `host_calls` what its guests ask of the embedder, `form` and `call_form` what both say to each other, and `serve` is the
+//! process itself, with `carrier` for what it asks. A worker serves one tenant and one variant of compiled code; it is given open files and no names.
 
+mod call_form;
+mod carrier;
 mod form;
+mod host_calls;
 mod listen;
+mod lost;
 mod numbered;
 mod process;
+mod resident;
 mod serve;
+mod told;
 mod workers;
 
 pub use serve::task_worker;
 pub(crate) use workers::{WorkerSettings, Workers};
 
 use crate::boundary::{BoundaryLayer, LayerStatus};
-use process::{Process, WorkerError};
+use process::Process;
 use rwasm_boundary::layers::{Layer, Standing, probe};
 use rwasm_boundary::ring::Sizes;
 use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::sandbox::VariantKey;
 use rwasm_value::ids::EngineId;
+use std::error::Error;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -44,6 +51,9 @@ const DESCRIPTORS: u64 = 1 << 14;
 /// The longest message that an engine sends.
 const LARGEST: usize = u32::MAX as usize;
 
+/// Why a worker ends, as it finds. It is read by people only if its engine writes it down.
+type WorkerError = Box<dyn Error + Send + Sync>;
+
 /// How long a worker may take until it is ready, on a machine that is busy.
 const START: Duration = Duration::from_secs(10);
 
@@ -63,7 +73,7 @@ pub fn boundary_layers(program: &Path) -> io::Result<Vec<BoundaryLayer>> {
     let mut process = Process::start(&settings, EngineId(0), first, None, false)?;
     process
         .make_ready(&Cancel::default())
-        .map_err(WorkerError::into_error)?;
+        .map_err(process::WorkerError::into_error)?;
     let found = process.layers().iter().filter_map(|found| {
         let layer = Layer::ALL
             .into_iter()

@@ -1,25 +1,28 @@
 //! One worker, seen from the engine: started, told what to run, listened to, and ended.
 
 use super::form::{
-    self, Attachments, DISPATCH, DispatchHead, FORGET, Forget, HELLO, Hello, LayerForm, PRESET,
-    PROGRAM, PresetForm, ProgramForm, READY, REFUSED,
+    self, Attachments, DISPATCH, DispatchHead, FORGET, Forget, HELLO, Hello, LayerForm, READY,
+    REFUSED,
 };
+use super::host_calls::HostRuntime;
 use super::listen::{Listening, Progress, RunError, StreamPumps};
+use super::lost::Lost;
 use super::numbered::Numbered;
+use super::resident::Resident;
+use super::told::Preset;
 use super::workers::WorkerSettings;
 use super::{BUILD, COMMAND, RINGS, START};
-use crate::dispatch::{Dispatch, OwnerMark, Reuse};
+use crate::dispatch::{Dispatch, Reuse};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::geteuid;
 use rwasm_boundary::descriptors::Channel;
 use rwasm_boundary::layers::Layer;
 use rwasm_boundary::ring::{Duplex, Received, Receiver, Sender};
+use rwasm_boundary::slate::Slate;
 use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::outcome::{Failure, FailureCode};
 use rwasm_sandbox::pushed::PushedValues;
-use rwasm_sandbox::sandbox::{
-    Callee, ModuleHash, Program, Setting, SettingForm, VariantKey, system_roots,
-};
+use rwasm_sandbox::sandbox::{ModuleHash, Program, Setting, SettingForm, VariantKey, system_roots};
 use rwasm_value::ids::EngineId;
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -54,34 +57,18 @@ pub(super) struct Ran {
     pub(super) computed: Duration,
 }
 
-/// A worker that is of no more use.
-pub(super) struct Lost {
-    /// The tasks that were answered before.
-    pub(super) answered: usize,
-    /// Whether it ran a task, which is then to blame.
-    pub(super) has_begun: bool,
-    /// What becomes of that task.
-    pub(super) failure: Failure,
-}
-
-/// What dispatches have in common, as long as the worker knows it.
-struct Preset {
-    program: Arc<Program>,
-    setting: Arc<Setting>,
-    callee: Callee,
-    reuse: Reuse,
-    listens: bool,
-    owner_number: u64,
-    owner: OwnerMark,
-}
-
 /// See the [module](self).
 pub(super) struct Process {
     child: Running,
+    pub(super) resident: Resident,
     pub(super) channel: Channel,
     sender: Sender,
     pub(super) receiver: Receiver,
-    engine: EngineId,
+    /// What is known of the task that it runs.
+    slate: Slate,
+    /// The tasks that it has answered.
+    answered: u64,
+    pub(super) engine: EngineId,
     key: VariantKey,
     is_ready: bool,
     /// The setting of the job whose grants it has; none if it has none.
@@ -91,11 +78,11 @@ pub(super) struct Process {
     is_strict: bool,
     next: u64,
     dispatches: u32,
-    programs: Numbered<Arc<Program>>,
-    presets: Numbered<Preset>,
-    pushed: Numbered<Arc<PushedValues>>,
+    pub(super) programs: Numbered<Arc<Program>>,
+    pub(super) presets: Numbered<Preset>,
+    pub(super) pushed: Numbered<Arc<PushedValues>>,
     /// The owners that it has an instance for.
-    kept: HashSet<(u64, ModuleHash)>,
+    pub(super) kept: HashSet<(u64, ModuleHash)>,
     pub(super) message: Vec<u8>,
 }
 
@@ -134,6 +121,7 @@ impl Process {
                 "{error} (memory that is shared counts for `ulimit -f`)"
             ))
         })?;
+        let (slate, words) = Slate::create().map_err(|error| other(&error))?;
         let (mut sender, receiver) = duplex.split();
         // In a group of its own, so that the key that interrupts the program does not reach it; with no variable, and
         // nothing to read or write but what it is given.
@@ -158,7 +146,7 @@ impl Process {
         // Ended with whatever goes wrong from here on.
         let child = Running(child);
         channel
-            .send(&[memory.as_fd()], Some(ROOM))
+            .send(&[memory.as_fd(), words.as_fd()], Some(ROOM))
             .map_err(|error| other(&error))?;
         let mut form = None;
         if let Some(setting) = granted {
@@ -185,10 +173,13 @@ impl Process {
         sent.map_err(|error| other(&error))?;
         sender.flush();
         Ok(Self {
+            resident: Resident::of(child.0.id()),
             child,
             channel,
             sender,
             receiver,
+            slate,
+            answered: 0,
             engine,
             key,
             is_ready: false,
@@ -252,17 +243,19 @@ impl Process {
         count: u32,
         dispatch: &Dispatch,
         first: usize,
+        runtime: &HostRuntime,
     ) -> Result<Ran, Lost> {
         let mut course = Progress {
             first,
             answered: 0,
             has_begun: false,
+            moved: Instant::now(),
         };
-        let ran = self.try_run(count, dispatch, &mut course);
-        ran.map_err(|stopped| Lost {
-            answered: course.answered,
-            has_begun: course.has_begun,
-            failure: match stopped {
+        let ran = self.try_run(count, dispatch, &mut course, runtime);
+        let running = self.answered + course.answered as u64 + 1;
+        self.answered += course.answered as u64;
+        ran.map_err(|stopped| {
+            let failure = match stopped {
                 RunError::Failure(failure) => failure,
                 RunError::Ended => {
                     Failure::new(FailureCode::EngineLost, "its worker process ended")
@@ -271,7 +264,15 @@ impl Process {
                     let reason = self.end_of(&reason);
                     Failure::new(FailureCode::EngineLost, reason)
                 }
-            },
+            };
+            // It writes no more from here on.
+            self.child.end();
+            Lost {
+                answered: course.answered,
+                ran_since: course.has_begun.then_some(course.moved),
+                failure,
+                words: self.slate.last_words(running),
+            }
         })
     }
 
@@ -311,6 +312,7 @@ impl Process {
         count: u32,
         dispatch: &Dispatch,
         course: &mut Progress,
+        runtime: &HostRuntime,
     ) -> Result<Ran, RunError> {
         self.make_ready(&dispatch.cancel)?;
         self.let_go();
@@ -346,7 +348,7 @@ impl Process {
         let is_lost = keeps
             && dispatch.owner.has(self.engine, module)
             && !self.kept.contains(&(owner, module));
-        let mut listening = Listening::new(dispatch, number, self.engine, is_lost, pumps);
+        let mut listening = Listening::new(dispatch, number, self.engine, is_lost, pumps, runtime);
         let end = listening.listen(self, course)?;
         if keeps {
             if end.has_instance {
@@ -432,7 +434,11 @@ impl Process {
         Ok(())
     }
 
-    fn send(&mut self, parts: &[&[u8]]) -> Result<(), WorkerError> {
+    pub(super) fn flush(&mut self) {
+        self.sender.flush();
+    }
+
+    pub(super) fn send(&mut self, parts: &[&[u8]]) -> Result<(), WorkerError> {
         Ok(self.sender.send(parts, Some(Instant::now() + ROOM))?)
     }
 
@@ -444,137 +450,26 @@ impl Process {
         Ok(())
     }
 
-    fn number(&mut self) -> u64 {
+    pub(super) fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
-    }
-
-    /// Tells it the program, unless it knows it.
-    fn program(&mut self, program: &Arc<Program>) -> Result<u64, WorkerError> {
-        if let Some(number) = self.programs.find(|one| Arc::ptr_eq(one, program)) {
-            return Ok(number);
-        }
-        let portable = program
-            .portable()
-            .ok_or("the module was not prepared for workers")?;
-        let number = self.number();
-        let form = ProgramForm {
-            number,
-            name: portable.name.clone(),
-            key: portable.key,
-            as_component: portable.as_component,
-            strict_imports: portable.strict_imports,
-        };
-        let files = [portable.module.as_fd(), portable.code.as_fd()];
-        self.channel.send(&files, Some(ROOM))?;
-        self.send(&[&form::plain(PROGRAM, &form)])?;
-        if let Some((gone, _)) = self.programs.add(number, Arc::clone(program)) {
-            let forget = Forget {
-                programs: vec![gone],
-                ..Forget::default()
-            };
-            self.send(&[&form::plain(FORGET, &forget)])?;
-        }
-        Ok(number)
-    }
-
-    /// Tells it what the dispatch has in common with others, unless it knows it.
-    fn preset(&mut self, dispatch: &Dispatch) -> Result<u64, WorkerError> {
-        let listens = dispatch.listener.is_some();
-        let is = |one: &Preset| {
-            Arc::ptr_eq(&one.program, &dispatch.program)
-                && Arc::ptr_eq(&one.setting, &dispatch.setting)
-                && one.callee == dispatch.callee
-                && one.reuse == dispatch.reuse
-                && one.listens == listens
-                && one.owner.is(&dispatch.owner)
-        };
-        if let Some(number) = self.presets.find(is) {
-            return Ok(number);
-        }
-        let program = self.program(&dispatch.program)?;
-        let number = self.number();
-        // Once for each job, as elsewhere; a worker could not ask.
-        let names = pollster::block_on(dispatch.setting.peers.looked_up());
-        let form = PresetForm {
-            number,
-            program,
-            function: match dispatch.callee {
-                Callee::Command => None,
-                Callee::Function(place) => Some(place),
-            },
-            setting: SettingForm::of(&dispatch.setting, names),
-            reuse: dispatch.reuse.name().to_owned(),
-            owner: dispatch.owner.number(),
-            listens,
-        };
-        self.send(&[&form::plain(PRESET, &form)])?;
-        let preset = Preset {
-            program: Arc::clone(&dispatch.program),
-            setting: Arc::clone(&dispatch.setting),
-            callee: dispatch.callee,
-            reuse: dispatch.reuse,
-            listens,
-            owner_number: dispatch.owner.number(),
-            owner: dispatch.owner.mark(),
-        };
-        if let Some((gone, preset)) = self.presets.add(number, preset) {
-            // With its owner, unless another has that too: what a worker knows is bounded.
-            let owner = preset.owner_number;
-            let is_needed = |(_, one): &(u64, Preset)| one.owner_number == owner;
-            let is_gone = !self.presets.0.iter().any(is_needed);
-            if is_gone {
-                self.kept.retain(|(kept, _)| *kept != owner);
-            }
-            let forget = Forget {
-                presets: vec![gone],
-                owners: is_gone.then_some(owner).into_iter().collect(),
-                ..Forget::default()
-            };
-            self.send(&[&form::plain(FORGET, &forget)])?;
-        }
-        Ok(number)
-    }
-
-    /// Tells it the values that were pushed to the engine, unless it knows them.
-    fn push(&mut self, dispatch: &Dispatch) -> Result<Option<u64>, WorkerError> {
-        let values = dispatch
-            .pushed
-            .as_ref()
-            .and_then(|pushed| pushed.get(&self.engine));
-        let Some(values) = values else {
-            return Ok(None);
-        };
-        if let Some(number) = self.pushed.find(|one| Arc::ptr_eq(one, values)) {
-            return Ok(Some(number));
-        }
-        let number = self.number();
-        self.send(&[&form::pushed_message(number, values)])?;
-        // Each change makes them anew, and the last are the ones that count.
-        let gone: Vec<u64> = std::mem::take(&mut self.pushed.0)
-            .into_iter()
-            .map(|(gone, _)| gone)
-            .collect();
-        self.pushed.add(number, Arc::clone(values));
-        if !gone.is_empty() {
-            let forget = Forget {
-                pushed: gone,
-                ..Forget::default()
-            };
-            self.send(&[&form::plain(FORGET, &forget)])?;
-        }
-        Ok(Some(number))
     }
 }
 
 /// A process that ends with its owner.
 struct Running(Child);
 
-impl Drop for Running {
-    fn drop(&mut self) {
+impl Running {
+    fn end(&mut self) {
         // It holds nothing that it could save.
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

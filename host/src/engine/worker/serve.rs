@@ -1,14 +1,15 @@
 //! The worker: the process that runs the tasks of an engine, from its start to its end.
 
+use super::carrier::{EngineCarrier, Inbox};
 use super::form::{
     self, DISPATCH, DispatchHead, End, FORGET, Forget, HELLO, Hello, LayerForm, OUTCOME, PRESET,
     PROGRAM, PUSHED, PresetForm, ProgramForm, READY, REFUSED,
 };
-use super::{BUILD, COMMAND, DESCRIPTORS, LARGEST, START};
+use super::{BUILD, COMMAND, DESCRIPTORS, LARGEST, START, WorkerError};
 use crate::dispatch::{Answer, DispatchPreset, Owner, Reply};
 use crate::engine::kept::KeptInstances;
 use crate::engine::{EngineContext, THREAD_STACK, processor_time, run_dispatch};
-use crate::wire::encode_outcomes;
+use crate::wire::put_outcome;
 use bytes::Bytes;
 use rustix::fs::Mode;
 use rustix::process::umask;
@@ -16,17 +17,20 @@ use rwasm_boundary::confine::{self, Confinement, Connect, Early, Ports, Start, U
 use rwasm_boundary::descriptors::Channel;
 use rwasm_boundary::layers::Standing;
 use rwasm_boundary::ring::{Duplex, Received, Receiver, Sender};
+use rwasm_boundary::slate::Slate;
 use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::grants::{Access, Grants};
 use rwasm_sandbox::lock::lock;
-use rwasm_sandbox::note::{Listener, TaskNote};
+use rwasm_sandbox::note::{Listener, Recorder, StandardOutput, TaskNote};
+use rwasm_sandbox::outcome::Outcome;
 use rwasm_sandbox::pushed::PushedValues;
 use rwasm_sandbox::sandbox::{
-    Callee, GrantedDirs, Portable, Program, Runner, Sandbox, trust_roots,
+    Callee, GrantedDirs, HostCarrier, HostFunctions, Portable, Program, Runner, Sandbox,
+    trust_roots,
 };
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use rwasm_value::units::ByteSize;
-use rwasm_value::value::Reader;
+use rwasm_value::value::{Reader, Writer};
 use std::collections::HashMap;
 use std::error::Error;
 use std::ffi::OsString;
@@ -39,11 +43,14 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Whoever waits for outcomes is woken when the first has waited this long.
+/// Whoever waits for outcomes is woken when tasks have run this long since,
 const WAKE: Duration = Duration::from_millis(5);
 
-/// Why a worker ends. It is read by people only if its engine writes it down.
-type WorkerError = Box<dyn Error + Send + Sync>;
+/// or so many have ended: those that the clock does not see take some time, too.
+const WAKE_TASKS: u32 = 1 << 12;
+
+/// The memory that outcomes are written in is kept up to this size, in bytes.
+const LARGEST_KEPT: usize = 64 << 10;
 
 /// Runs tasks for an engine, if the program was started for that: call it first in `main`. `arguments` are those of the
 /// process without its name.
@@ -83,17 +90,22 @@ fn serve() -> Result<(), WorkerError> {
     })?;
     umask(mask);
     let channel = Channel::from(socket);
-    let memory = channel.receive(1, Some(START))?;
-    let memory = memory.first().ok_or("no memory came")?;
-    let (sender, mut receiver) = Duplex::open(memory, 0)?.split();
+    let memory = channel.receive(2, Some(START))?;
+    let [rings, slate] = &memory[..] else {
+        return Err("no memory came".into());
+    };
+    let (sender, mut receiver) = Duplex::open(rings, 0)?.split();
+    let slate = Arc::new(TaskRecorder(Slate::open(slate)?));
     let told = Arc::new(Mutex::new(MessageWriter {
         sender,
-        woken: Instant::now(),
+        outcome: Writer::default(),
+        unheard: Duration::ZERO,
+        unheard_tasks: 0,
     }));
     let begun = begin(early, &channel, &mut receiver);
     let ended = begun.and_then(|begun| {
         lock(&told).tell(&[&form::plain(READY, &begun.layers)], true);
-        begun.run(channel, Arc::clone(&told), receiver)
+        begun.run(channel, Arc::clone(&told), receiver, slate)
     });
     if let Err(error) = &ended {
         lock(&told).tell(&[&[REFUSED], said(&**error).as_bytes()], true);
@@ -214,6 +226,7 @@ impl ReadyWorker {
         channel: Channel,
         sender: Arc<Mutex<MessageWriter>>,
         receiver: Receiver,
+        recorder: Arc<TaskRecorder>,
     ) -> Result<(), WorkerError> {
         let (passed, descriptors) = mpsc::channel();
         let current = Arc::<RunningDispatch>::default();
@@ -221,12 +234,19 @@ impl ReadyWorker {
         std::thread::Builder::new()
             .name("rwasm-watch".to_owned())
             .spawn(move || watch(&channel, &passed, &watched))?;
+        let inbox = Arc::new(Mutex::new(Inbox::new(receiver)));
+        let carrier = Arc::new(EngineCarrier {
+            inbox: Arc::clone(&inbox),
+            writer: Arc::clone(&sender),
+        });
         let mut served = Worker {
             engine: self.engine,
             sandbox: self.sandbox,
             dirs: self.dirs,
             sender,
-            receiver,
+            inbox,
+            carrier,
+            recorder,
             descriptors,
             current,
             programs: HashMap::new(),
@@ -289,23 +309,59 @@ impl RunningDispatch {
 }
 
 /// What is written for the engine, and when it was woken last.
-struct MessageWriter {
+pub(super) struct MessageWriter {
     sender: Sender,
-    woken: Instant,
+    /// What the next outcome is written in.
+    outcome: Writer,
+    /// How long the tasks ran whose outcomes nobody was woken for, and how many they are.
+    unheard: Duration,
+    unheard_tasks: u32,
 }
 
 impl MessageWriter {
     /// Writes a message, which is read by the next wake at the latest.
-    fn tell(&mut self, parts: &[&[u8]], wake: bool) {
+    pub(super) fn tell(&mut self, parts: &[&[u8]], wake: bool) {
         // There is nobody else to tell, and no more to do.
         if self.sender.send(parts, None).is_err() {
             std::process::exit(1);
         }
-        let now = Instant::now();
-        if wake || now.duration_since(self.woken) > WAKE {
+        if wake {
             self.sender.flush();
-            self.woken = now;
+            (self.unheard, self.unheard_tasks) = (Duration::ZERO, 0);
         }
+    }
+
+    /// Writes an outcome. The clock is not asked: that would take as long as writing it.
+    fn tell_outcome(&mut self, outcome: &Outcome) {
+        self.unheard += outcome.usage.run_time;
+        self.unheard_tasks += 1;
+        let wake = self.unheard > WAKE || self.unheard_tasks == WAKE_TASKS;
+        let mut out = std::mem::take(&mut self.outcome);
+        out.clear();
+        out.put_u8(OUTCOME);
+        put_outcome(outcome, &mut out);
+        self.tell(&[out.as_slice()], wake);
+        // One that was large is not kept.
+        if out.len() <= LARGEST_KEPT {
+            self.outcome = out;
+        }
+    }
+}
+
+/// Writes down what is known of the task that runs.
+struct TaskRecorder(Slate);
+
+impl Recorder for TaskRecorder {
+    fn begin(&self) {
+        self.0.begin();
+    }
+
+    fn peak_memory(&self, bytes: u64) {
+        self.0.set_peak_memory(bytes);
+    }
+
+    fn printed(&self, output: StandardOutput, bytes: &[u8]) {
+        self.0.print(form::stream_of(output), bytes);
     }
 }
 
@@ -314,9 +370,9 @@ struct EngineReply(Arc<Mutex<MessageWriter>>);
 
 impl Reply for EngineReply {
     fn answer(&self, answer: Answer) {
-        for outcome in answer.outcomes {
-            let body = encode_outcomes(std::slice::from_ref(&outcome));
-            lock(&self.0).tell(&[&[OUTCOME], &body], false);
+        let mut writer = lock(&self.0);
+        for outcome in &answer.outcomes {
+            writer.tell_outcome(outcome);
         }
     }
 }
@@ -339,7 +395,9 @@ struct Worker {
     sandbox: Sandbox,
     dirs: GrantedDirs,
     sender: Arc<Mutex<MessageWriter>>,
-    receiver: Receiver,
+    inbox: Arc<Mutex<Inbox>>,
+    carrier: Arc<dyn HostCarrier>,
+    recorder: Arc<TaskRecorder>,
     descriptors: mpsc::Receiver<Vec<OwnedFd>>,
     current: Arc<RunningDispatch>,
     programs: HashMap<u64, Arc<Program>>,
@@ -352,12 +410,8 @@ struct Worker {
 
 impl Worker {
     fn run(&mut self, runner: &Runner) -> Result<(), WorkerError> {
-        let mut message = Vec::new();
         loop {
-            match self.receiver.receive(LARGEST, &mut message, None)? {
-                Received::Message => {}
-                Received::Nothing => continue,
-            }
+            let message = lock(&self.inbox).next()?;
             let kind = *message.first().ok_or("an empty message came")?;
             let body = &message[1..];
             match kind {
@@ -369,11 +423,12 @@ impl Worker {
                 }
                 FORGET => self.forget(&form::read_plain(body)?),
                 DISPATCH => {
-                    let message = Bytes::from(std::mem::take(&mut message));
-                    self.dispatch(runner, &message.slice(1..))?;
+                    self.dispatch(runner, &Bytes::from(message).slice(1..))?;
+                    continue;
                 }
                 other => return Err(format!("a message of the unknown kind {other} came").into()),
             }
+            lock(&self.inbox).put_back(message);
         }
     }
 
@@ -396,8 +451,11 @@ impl Worker {
             key: form.key,
             as_component: form.as_component,
             strict_imports: form.strict_imports,
+            // It is their types that are known there.
+            host: Vec::new(),
         };
-        let program = self.sandbox.program_of(&portable)?;
+        let host = HostFunctions::carried(&form.host, &self.carrier);
+        let program = self.sandbox.program_of(&portable, &host)?;
         self.programs.insert(form.number, Arc::new(program));
         Ok(())
     }
@@ -471,6 +529,7 @@ impl Worker {
             count: head.engines,
             runner,
             answers_each: true,
+            recorder: Some(Arc::clone(&self.recorder) as _),
         };
         dispatch.begin();
         run_dispatch(&on, &dispatch, &mut self.kept);

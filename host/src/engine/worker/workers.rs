@@ -1,14 +1,17 @@
 //! The workers of one engine: a few, each for one tenant and one variant, of which one runs at a time.
 
-use super::process::{Lost, Process, Ran, WorkerError};
+use super::host_calls::HostRuntime;
+use super::lost::Lost;
+use super::process::{Process, Ran, WorkerError};
 use crate::account::Account;
 use crate::dispatch::Dispatch;
 use rwasm_sandbox::cancel::Cancel;
-use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome, Usage};
+use rwasm_sandbox::outcome::{Failure, FailureCode};
 use rwasm_sandbox::sandbox::{Setting, VariantKey};
 use rwasm_value::ids::EngineId;
 use std::io;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +38,10 @@ pub(crate) struct Workers {
     engine: EngineId,
     /// The last used last.
     list: Vec<(Arc<Account>, Process)>,
+    /// Where the embedder's functions run.
+    runtime: Rc<HostRuntime>,
+    /// Why workers were lost of which nobody has heard.
+    lost: Vec<Arc<str>>,
     /// One that is started and has no tenant yet.
     spare: Option<Process>,
 }
@@ -57,6 +64,8 @@ impl Workers {
             settings,
             engine,
             list: Vec::new(),
+            runtime: Rc::default(),
+            lost: Vec::new(),
             spare,
         })
     }
@@ -69,10 +78,16 @@ impl Workers {
         }
     }
 
+    /// Takes why workers were lost since this was asked last.
+    pub(crate) fn take_lost(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.lost)
+    }
+
     /// Has a worker run the tasks, and answers each. Returns how long was computed.
     ///
     /// A worker that is lost takes the task with it that it ran; the others go on in the next.
     pub(crate) fn run(&mut self, count: u32, dispatch: &Dispatch) -> Duration {
+        let runtime = Rc::clone(&self.runtime);
         let mut computed = Duration::ZERO;
         let mut first = 0;
         let mut lost_idle = 0;
@@ -93,7 +108,7 @@ impl Workers {
                 break;
             }
             let lost = match self.worker(dispatch) {
-                Ok(process) => match process.run(count, dispatch, first) {
+                Ok(process) => match process.run(count, dispatch, first, &runtime) {
                     Ok(Ran { computed: spent }) => {
                         computed += spent;
                         break;
@@ -105,13 +120,15 @@ impl Workers {
                 },
                 Err(error) => Lost {
                     answered: 0,
-                    has_begun: false,
+                    ran_since: None,
                     failure: Failure::new(FailureCode::EngineLost, error.to_string()),
+                    words: None,
                 },
             };
             first += lost.answered;
+            self.lost.push(lost.failure.message.as_str().into());
             tracing::warn!(engine = %self.engine, reason = lost.failure.message, "lost a worker");
-            if !lost.has_begun && lost.answered == 0 {
+            if lost.ran_since.is_none() && lost.answered == 0 {
                 lost_idle += 1;
                 if lost_idle < MOST_LOST {
                     continue;
@@ -125,11 +142,7 @@ impl Workers {
                 break;
             }
             if let Some(task) = dispatch.tasks.get(first) {
-                let engine = dispatch.told(self.engine);
-                dispatch.answer(vec![Outcome {
-                    result: Err(lost.failure),
-                    usage: Usage::none(Some(engine), task.attempt, dispatch.queued),
-                }]);
+                dispatch.answer(vec![lost.outcome(dispatch, task, self.engine)]);
                 first += 1;
             }
         }

@@ -11,7 +11,7 @@ use crate::view::shared::maker::{CALLS, Maker, Prepared};
 use crate::view::shared::settings::{TaskSettings, ViewSettings};
 use crate::view::shared::slot::{Done, Slot};
 use crate::view::shared::tenant::{TenantRoom, TenantState};
-use rwasm_sandbox::sandbox::{Arguments, Callable, Program, Setting, VariantKey};
+use rwasm_sandbox::sandbox::{Arguments, Callable, Program, Setting};
 use rwasm_value::ids::EngineId;
 use rwasm_value::value::{FromWit, PackedArgument, Params};
 use std::sync::{Arc, Mutex, Weak};
@@ -92,7 +92,7 @@ impl Core {
     ) -> Result<Maker, SubmitError> {
         self.check_open(&settings.tenant)?;
         let setting = settings.setting(self)?;
-        let variant = VariantKey::of(&setting.limits, setting.deterministic);
+        let variant = self.variant(setting);
         let (tenant, module) = (&settings.tenant, function.module());
         let program = self
             .made_ready_elsewhere(tenant, module, variant, &setting.limits)

@@ -183,6 +183,18 @@ impl Core {
         task.settle(&self.limits, &self.grants, command, lookup, label)
     }
 
+    /// The settings for which a module is compiled.
+    pub(crate) fn variant(&self, setting: &Setting) -> VariantKey {
+        let key = VariantKey::of(&setting.limits, setting.deterministic);
+        match &self.workshop {
+            // A worker that is ended takes what it keeps with it.
+            Workshop::Here(sandbox) if sandbox.is_for_workers() && !setting.keeps_state => {
+                key.ended_with_its_process()
+            }
+            _ => key,
+        }
+    }
+
     /// The module made ready for this setting, on this thread if nobody has done that yet.
     pub(crate) fn program(
         &self,
@@ -190,7 +202,7 @@ impl Core {
         module: &Module,
         setting: &Setting,
     ) -> Result<Arc<Program>, LoadError> {
-        let variant = VariantKey::of(&setting.limits, setting.deterministic);
+        let variant = self.variant(setting);
         self.made_ready(tenant, module, variant, &setting.limits)
     }
 
@@ -200,7 +212,8 @@ impl Core {
         module: &Module,
         limits: &Limits,
     ) -> Result<Arc<Program>, LoadError> {
-        self.made_ready(&self.own, module, VariantKey::of(limits, false), limits)
+        let variant = self.variant(&Setting::under(limits.clone()));
+        self.made_ready(&self.own, module, variant, limits)
     }
 
     fn made_ready(
@@ -240,7 +253,7 @@ impl Core {
         module: ModuleHash,
         setting: &Setting,
     ) -> Option<Arc<Program>> {
-        let variant = VariantKey::of(&setting.limits, setting.deterministic);
+        let variant = self.variant(setting);
         let (program, is_new) = self.programs().get(&(module, variant), tenant.id())?;
         if is_new {
             self.bound_programs(tenant);
@@ -256,7 +269,7 @@ impl Core {
         module: &Module,
         setting: &Setting,
     ) -> Result<Arc<Program>, NotReady> {
-        let variant = VariantKey::of(&setting.limits, setting.deterministic);
+        let variant = self.variant(setting);
         self.made_ready_elsewhere(tenant, module, variant, &setting.limits)
             .await
     }

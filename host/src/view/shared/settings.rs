@@ -154,6 +154,7 @@ impl TaskSettings {
             deterministic: self.deterministic,
             command,
             keep_instance: self.reuse != Reuse::None,
+            keeps_state: self.reuse == Reuse::Engine,
             caller: Caller::of(tenant, self.context.as_ref()),
         }))
     }

@@ -55,6 +55,20 @@ impl Writer {
         }
     }
 
+    /// What was written so far.
+    #[inline]
+    #[doc(hidden)]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.buf
+    }
+
+    /// Begins anew, in the same memory.
+    #[inline]
+    #[doc(hidden)]
+    pub fn clear(&mut self) {
+        self.buf.clear();
+    }
+
     /// The bytes written so far.
     #[inline]
     #[doc(hidden)]

@@ -2,6 +2,7 @@
 //! and no name to open; what they run comes as open files.
 
 use super::variant::VariantKey;
+use crate::sandbox::world::host::HostImport;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -20,6 +21,8 @@ pub struct Portable {
     pub as_component: bool,
     /// Whether an import that nothing provides is refused.
     pub strict_imports: bool,
+    /// The functions of the embedder's that it imports.
+    pub host: Vec<HostImport>,
 }
 
 /// A file in memory that nobody can change any more: all workers have it, and none of them is trusted.

@@ -29,6 +29,9 @@ pub struct VariantKey {
     pub(super) stack: usize,
     /// Whether calls may be concurrent, which makes each call of a component slower.
     pub(in crate::sandbox) concurrent: bool,
+    /// Whether code looks now and then whether it is to stop. Code that does not is faster, and its process has to be ended
+    /// with it.
+    stoppable: bool,
     /// Whether instances come from a pool, whose places have room for a fixed number of parts.
     pub(super) pooled: bool,
 }
@@ -41,8 +44,27 @@ impl VariantKey {
             deterministic,
             stack: limits.stack_class().as_usize(),
             concurrent: false,
+            stoppable: true,
             pooled: limits.table_elements <= POOLED_TABLE_ELEMENTS,
         }
+    }
+
+    /// The same for tasks whose process can be ended with them. Fuel stops code by itself and a clock that stands still has to
+    /// be compared with another one, so both need code that looks.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn ended_with_its_process(self) -> Self {
+        Self {
+            stoppable: self.fuel || self.deterministic,
+            ..self
+        }
+    }
+
+    /// Whether code stops by itself when it is to.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_stoppable(self) -> bool {
+        self.stoppable
     }
 
     /// The same for what runs nothing.
@@ -61,6 +83,8 @@ impl VariantKey {
             && demands.table_elements <= POOLED_TABLE_ELEMENTS as u64;
         Self {
             concurrent: demands.concurrency,
+            // What a task of it left running would go on beside the next.
+            stoppable: self.stoppable || demands.concurrency,
             // Each of its tasks may have a stack of its own, and a guest that has many would leave others none of a pool.
             pooled: self.pooled && fits && !demands.concurrency,
             ..self
@@ -201,7 +225,7 @@ pub(super) fn compatibility(engine: &wasmtime::Engine, key: VariantKey) -> u64 {
 fn config(key: VariantKey) -> Config {
     let mut config = Config::new();
     config
-        .epoch_interruption(true)
+        .epoch_interruption(key.stoppable)
         .consume_fuel(key.fuel)
         .max_wasm_stack(key.stack)
         .async_stack_size(key.stack + HOST_STACK)

@@ -197,6 +197,7 @@ impl Program {
         source: &CodeSource,
         lowering: Lowering,
         strict_imports: bool,
+        host: &HostFunctions,
     ) -> Result<Self, LoadError> {
         let Made::Here(compiled) = &self.made else {
             return Ok(self);
@@ -206,6 +207,10 @@ impl Program {
             Code::Core(core) => source.file(core.instance.module(), variant, module),
             Code::Component(code) => source.file(code.instance.component(), variant, module),
         };
+        let host = match &compiled.code {
+            Code::Core(_) => Vec::new(),
+            Code::Component(code) => host.imported_by(code.instance.component()),
+        };
         let portable = code.and_then(|code| {
             Ok(Portable {
                 name: module.name().to_owned(),
@@ -214,6 +219,7 @@ impl Program {
                 key: variant.key,
                 as_component: lowering == Lowering::Component,
                 strict_imports,
+                host,
             })
         });
         let portable = portable.map_err(|error| LoadError::Unreadable {

@@ -8,6 +8,7 @@ use super::failure;
 use super::program::{Code, Compiled, Program};
 use super::{component, core};
 use crate::awake::Awake;
+use crate::note::StandardOutput;
 use crate::outcome::{Failure, FailureCode, Log, Logs};
 use crate::sandbox::abi::Waits;
 use crate::sandbox::compile::ticker::Alarm;
@@ -385,12 +386,12 @@ fn new_store(
             (stdin, Sink::result(limits.output.as_usize()))
         }
         (Callee::Command, _) => (Stdin::empty(), Sink::result(limits.output.as_usize())),
-        (Callee::Function(_), _) => (Stdin::empty(), Sink::log(logs)),
+        (Callee::Function(_), _) => (Stdin::empty(), Sink::log(logs, StandardOutput::Stdout)),
     };
     let stdio = Stdio {
         stdin,
         stdout,
-        stderr: Sink::log(logs),
+        stderr: Sink::log(logs, StandardOutput::Stderr),
         flows: Flows::default(),
     };
     stdio.listen(request.surroundings);

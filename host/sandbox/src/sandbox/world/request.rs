@@ -6,7 +6,7 @@ use crate::cancel::Cancel;
 use crate::grants::Grants;
 use crate::input::Chunk;
 use crate::limits::Limits;
-use crate::note::{Listener, Notes};
+use crate::note::{Listener, Notes, Recorder};
 use crate::outcome::{Failure, Logs};
 use crate::pushed::PushedValues;
 use crate::sandbox::module::Callee;
@@ -47,6 +47,8 @@ pub struct Setting {
     pub command: CommandLine,
     /// Whether the instance is kept for the next task.
     pub keep_instance: bool,
+    /// Whether it is kept for later jobs, too, which count on what is in it.
+    pub keeps_state: bool,
     /// What the embedder's functions learn of whoever submitted the job.
     pub caller: Option<Arc<Caller>>,
 }
@@ -100,6 +102,7 @@ pub struct Surroundings {
     /// The values pushed to the engine.
     pub pushed: Option<Arc<PushedValues>>,
     pub listener: Option<Arc<dyn Listener>>,
+    pub recorder: Option<Arc<dyn Recorder>>,
 }
 
 impl Setting {
@@ -114,6 +117,7 @@ impl Setting {
             deterministic: false,
             command: CommandLine::default(),
             keep_instance: false,
+            keeps_state: false,
             caller: None,
         }
     }
@@ -129,6 +133,7 @@ impl Surroundings {
             task: 0,
             pushed: None,
             listener: None,
+            recorder: None,
         }
     }
 }

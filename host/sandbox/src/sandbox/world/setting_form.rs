@@ -105,6 +105,8 @@ impl SettingForm {
                 ok_exit: self.ok_exit,
             },
             keep_instance: self.keep_instance,
+            // It is for whoever chooses the code.
+            keeps_state: false,
             caller: None,
         })
     }

@@ -12,6 +12,7 @@ use super::wasi::World;
 use crate::awake::Awake;
 use crate::cancel::Cancel;
 use crate::limits::Limits;
+use crate::note::Recorder;
 use crate::outcome::Failure;
 use crate::sandbox::module::ModuleInfo;
 use std::sync::Arc;
@@ -75,7 +76,7 @@ impl GuestState {
     ) -> Result<Self, Failure> {
         let setting = request.setting;
         Ok(Self {
-            limiter: Limiter::new(&setting.limits),
+            limiter: Limiter::new(&setting.limits, request.surroundings.recorder.clone()),
             deadline: deadline(setting),
             work: HostWork::of(setting),
             cancel: request.cancel.clone(),
@@ -100,6 +101,8 @@ impl GuestState {
         self.stopped = None;
         self.fed = None;
         self.limiter.refused = None;
+        // What was kept has its memory already.
+        self.limiter.record();
         self.files.rearm(&request.setting.limits);
         self.stdio.listen(request.surroundings);
         self.desk = Desk::new(request.setting, request.surroundings);
@@ -323,8 +326,8 @@ pub(in crate::sandbox) fn arm(store: &mut Store<GuestState>, limits: &Limits) {
 }
 
 /// Sums up all memories and tables of a guest, which wasmtime's own limiter does not.
-#[derive(Debug)]
 pub(in crate::sandbox) struct Limiter {
+    recorder: Option<Arc<dyn Recorder>>,
     memory_limit: usize,
     memory: usize,
     pub(in crate::sandbox) peak_memory: usize,
@@ -346,8 +349,9 @@ pub(in crate::sandbox) enum Refused {
 }
 
 impl Limiter {
-    fn new(limits: &Limits) -> Self {
+    fn new(limits: &Limits, recorder: Option<Arc<dyn Recorder>>) -> Self {
         Self {
+            recorder,
             memory_limit: limits.memory.as_usize(),
             memory: 0,
             peak_memory: 0,
@@ -355,6 +359,13 @@ impl Limiter {
             table_elements: 0,
             before: (0, 0, 0),
             refused: None,
+        }
+    }
+
+    /// Has its memory recorded by whoever records the task.
+    fn record(&self) {
+        if let Some(recorder) = &self.recorder {
+            recorder.peak_memory(self.peak_memory as u64);
         }
     }
 
@@ -394,7 +405,10 @@ impl ResourceLimiter for Limiter {
         }
         self.before = (self.memory, self.peak_memory, self.table_elements);
         self.memory = sum;
-        self.peak_memory = self.peak_memory.max(sum);
+        if sum > self.peak_memory {
+            self.peak_memory = sum;
+            self.record();
+        }
         Ok(true)
     }
 

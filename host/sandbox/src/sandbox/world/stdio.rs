@@ -12,7 +12,7 @@ use super::flows::Flows;
 use super::request::Surroundings;
 use crate::input::{Chunk, ChunkData, OpenFile};
 use crate::lock::lock;
-use crate::note::{Listener, TaskNote};
+use crate::note::{Listener, Recorder, StandardOutput, TaskNote};
 use crate::outcome::{Failure, FailureCode, Log};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -61,8 +61,9 @@ impl Stdio {
                     note,
                 })
         };
-        self.stdout.listen(listener(TaskNote::Stdout));
-        self.stderr.listen(listener(TaskNote::Stderr));
+        let recorder = || surroundings.recorder.clone();
+        self.stdout.listen(listener(TaskNote::Stdout), recorder());
+        self.stderr.listen(listener(TaskNote::Stderr), recorder());
     }
 }
 
@@ -89,6 +90,9 @@ struct SinkState {
     /// Whether it was exceeded: a guest may be told of it and go on.
     is_overfull: bool,
     listener: Option<OutputListener>,
+    /// Which output it is for whoever records it.
+    output: StandardOutput,
+    recorder: Option<Arc<dyn Recorder>>,
 }
 
 /// Who receives what is written.
@@ -105,16 +109,16 @@ pub(in crate::sandbox) struct OutputLimitPassed;
 
 impl Sink {
     /// A stream that keeps the first and the last half of `limit` bytes and drops the rest.
-    pub(in crate::sandbox) fn log(limit: usize) -> Self {
-        Self::new(limit, false)
+    pub(in crate::sandbox) fn log(limit: usize, output: StandardOutput) -> Self {
+        Self::new(limit, false, output)
     }
 
     /// A stream that is the task's result, of at most `limit` bytes.
     pub(in crate::sandbox) fn result(limit: usize) -> Self {
-        Self::new(limit, true)
+        Self::new(limit, true, StandardOutput::Stdout)
     }
 
-    fn new(limit: usize, is_result: bool) -> Self {
+    fn new(limit: usize, is_result: bool, output: StandardOutput) -> Self {
         Self(Arc::new(Mutex::new(SinkState {
             head: Vec::new(),
             tail: VecDeque::new(),
@@ -124,11 +128,14 @@ impl Sink {
             is_result,
             is_overfull: false,
             listener: None,
+            output,
+            recorder: None,
         })))
     }
 
-    fn listen(&self, listener: Option<OutputListener>) {
+    fn listen(&self, listener: Option<OutputListener>, recorder: Option<Arc<dyn Recorder>>) {
         let mut state = lock(&self.0);
+        state.recorder = recorder;
         state.listener = listener.filter(|_| !state.is_result);
     }
 
@@ -151,7 +158,7 @@ impl Sink {
     /// Takes what was written so far of a result that nobody is given, as a log of this size.
     pub(in crate::sandbox) fn take_as_log(&self, limit: usize) -> Log {
         let log = self.take();
-        let as_log = Self::log(limit);
+        let as_log = Self::log(limit, StandardOutput::Stdout);
         // A log takes anything.
         let _ = as_log.accept(&log.kept);
         as_log.take()
@@ -180,6 +187,9 @@ impl Sink {
             state.log(bytes);
         }
         state.written += bytes.len() as u64;
+        if let Some(recorder) = &state.recorder {
+            recorder.printed(state.output, bytes);
+        }
         if let Some(to) = &state.listener {
             let note = (to.note)(Bytes::copy_from_slice(bytes));
             to.listener.note(to.task, note);
@@ -441,7 +451,7 @@ mod tests {
         let text: Vec<u8> = (0..=255).cycle().take(1000).collect();
         for limit in [0, 1, 2, 7, 100, 999, 1000, 1001] {
             for piece in [1, 3, 64, 1000] {
-                let sink = Sink::log(limit);
+                let sink = Sink::log(limit, StandardOutput::Stderr);
                 for piece in text.chunks(piece) {
                     sink.accept(piece).expect("a log takes anything");
                 }

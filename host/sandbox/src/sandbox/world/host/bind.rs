@@ -117,7 +117,9 @@ impl Bound {
                     "returned a value that does not match its type: {error}"
                 ));
             }
-            Err(panic) => return self.failed(format!("panicked: {panic}")),
+            Ok(Err(CallError::Panicked(panic))) | Err(panic) => {
+                return self.failed(format!("panicked: {panic}"));
+            }
         };
         let (Some(slot), Some(given)) = (results.first_mut(), given) else {
             return Ok(());
@@ -161,7 +163,7 @@ impl Bound {
 }
 
 /// Returns the embedder's result, or the message of its panic.
-async fn contained(
+pub(super) async fn contained(
     call: impl FnOnce() -> Answer,
 ) -> std::result::Result<<Answer as Future>::Output, String> {
     let mut answer =

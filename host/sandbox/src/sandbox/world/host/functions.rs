@@ -114,7 +114,7 @@ type Check = fn(&[(String, Type)], Option<&Type>) -> Result<(), String>;
 
 /// Makes a call with arguments of the types that the guest passes, for a result of the type that it
 /// wants.
-type Call = Arc<dyn Fn(HostCall, Vec<Packed>, Option<Type>) -> Answer + Send + Sync>;
+pub(super) type Call = Arc<dyn Fn(HostCall, Vec<Packed>, Option<Type>) -> Answer + Send + Sync>;
 
 pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Option<Packed>, CallError>> + Send>>;
 
@@ -124,6 +124,8 @@ pub(super) enum CallError {
     Failed(HostError),
     /// An argument or the result does not have the type that the guest wants.
     Unfit(String),
+    /// It panicked, in another process.
+    Panicked(String),
 }
 
 impl HostError {
@@ -234,7 +236,7 @@ impl HostFunctions {
         self.with(interface, name, check, Arc::new(call))
     }
 
-    fn with(mut self, interface: &str, name: &str, check: Check, call: Call) -> Self {
+    pub(super) fn with(mut self, interface: &str, name: &str, check: Check, call: Call) -> Self {
         let key = (interface.into(), name.into());
         self.functions.insert(key, HostFunction { check, call });
         self

@@ -1,6 +1,6 @@
 //! What a guest may ask of its host: the interface `rwasm:task/host` of `wit/host.wit`, in `core`
 //! for core modules and in `component` for components, and in `functions`, `typed` and `bind` what
-//! an embedder adds.
+//! an embedder adds; in `remote`, those that are in another process.
 //!
 //! A guest's store has a `Desk` for it: where the task runs, and what it reported. WASI is not
 //! here.
@@ -9,6 +9,7 @@ mod bind;
 mod component;
 mod core;
 mod functions;
+mod remote;
 mod typed;
 
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub(in crate::sandbox) use bind::HostFunctionFailed;
 pub(in crate::sandbox) use component::define as define_in_component;
 pub(in crate::sandbox) use core::define as define_in_core;
 pub use functions::{HostCall, HostError, HostFunctions, HostFunctionsError};
+pub use remote::{Carried, HostCarrier, HostFailure, HostImport};
 pub use typed::HostParams;
 
 use super::request::{Caller, Setting, Surroundings};
@@ -99,6 +101,7 @@ impl Desk {
             task,
             pushed,
             listener,
+            recorder: _,
         } = surroundings;
         // A deterministic outcome must not depend on where the task runs.
         let (told_engine, engine_count) = if setting.deterministic {
