@@ -19,8 +19,6 @@ pub use compile::CodeSource;
 pub use compile::cache::{CacheInfo, CodeCache, Prune, Pruned};
 pub use compile::compiler::Compiler;
 pub use compile::helper::compile_worker;
-#[doc(hidden)]
-pub use compile::portable::Portable;
 pub use module::bytes_abi::{Abi, AbiError};
 pub use module::function::{Callable, DynamicCallable, FunctionError, FunctionList};
 pub use module::load::{CompileLimit, LoadError};
@@ -28,6 +26,8 @@ pub use module::needs::Need;
 #[doc(hidden)]
 pub use module::{Callee, value_type};
 pub use module::{Form, Function, Import, Module, ModuleHash, ModuleInfo, Uncallable};
+#[doc(hidden)]
+pub use run::portable::Portable;
 pub use run::program::Lowering;
 #[doc(hidden)]
 pub use run::program::Program;

@@ -1,11 +1,12 @@
 //! The sandbox of a worker: a process of this build that runs tasks behind a second wall.
 
 use super::compile::compiler::Compiler;
-use super::compile::portable::{Portable, whole};
+use super::compile::sealed::whole;
 use super::compile::variant::{Room, VariantKey};
 use super::compile::{CodeSource, Supply};
 use super::module::load::LoadError;
 use super::module::{Module, ModuleInfo};
+use super::run::portable::Portable;
 use super::run::program::{Lowering, Program};
 use super::world::host::HostFunctions;
 use super::{Sandbox, Variants, has_addresses, no_engine};

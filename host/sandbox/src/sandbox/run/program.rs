@@ -1,8 +1,9 @@
 //! A module prepared for one variant: compiled, its imports bound, its exports found.
 
 use super::bulk::{self, Bulk};
+use super::portable::Portable;
 use crate::sandbox::abi::{Layout, Signature, Waits};
-use crate::sandbox::compile::portable::{Portable, sealed};
+use crate::sandbox::compile::sealed::sealed;
 use crate::sandbox::compile::variant::Variant;
 use crate::sandbox::compile::{CodeSource, Supply};
 use crate::sandbox::module::imports;
