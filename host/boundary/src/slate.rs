@@ -240,7 +240,7 @@ mod tests {
             assert_eq!(kept + output.dropped, claimed);
             assert!(output.tail.len() <= HALF);
             // A worker that goes on with such a number is no worse off.
-            slate.print(0, &[7; 3 * HALF]);
+            slate.print(0, &vec![7; 3 * HALF]);
         }
     }
 }

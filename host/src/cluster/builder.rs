@@ -427,6 +427,10 @@ impl ClusterBuilder {
 
 /// Where engines run their tasks.
 #[cfg(target_os = "linux")]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "on other systems there are only threads"
+)]
 fn isolation(boundary: &Boundary, first: VariantKey) -> Result<Isolation, StartError> {
     let (program, is_strict) = match boundary {
         Boundary::Thread => return Ok(Isolation::Thread),

@@ -15,7 +15,7 @@ pub(super) struct Lost {
     /// What becomes of that task.
     pub(super) failure: Failure,
     /// What the task has used and printed, if it is known.
-    pub(super) words: Option<LastWords>,
+    pub(super) words: Option<Box<LastWords>>,
 }
 
 impl Lost {

@@ -271,7 +271,7 @@ impl Process {
                 answered: course.answered,
                 ran_since: course.has_begun.then_some(course.moved),
                 failure,
-                words: self.slate.last_words(running),
+                words: self.slate.last_words(running).map(Box::new),
             }
         })
     }
