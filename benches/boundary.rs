@@ -99,7 +99,7 @@ fn askings(cluster: &Cluster, module: &Module) -> Vec<Duration> {
 
 #[cfg(target_os = "linux")]
 mod workers {
-    use super::*;
+    use super::{Boundary, Cluster, Duration, Grants, Instant, Module, median};
     use std::fs;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread::{scope, sleep};
