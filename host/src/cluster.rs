@@ -14,8 +14,8 @@ use crate::capacity::Shortage;
 use crate::events::ClusterEvents;
 use crate::graph::Dependency;
 use crate::view::{
-    ClusterNotes, Core, DirectView, Job, JobSpec, LoadBalancedView, Shutdown, SubmitError,
-    TargetError, Targets, Workshop,
+    ClusterNotes, Core, DirectView, Elements, Job, JobSpec, LoadBalancedView, Shutdown,
+    SubmitError, TargetError, Targets, Workshop,
 };
 #[cfg(feature = "history")]
 use rwasm_history::History;
@@ -25,6 +25,7 @@ use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::note::LogLevel;
 use rwasm_sandbox::sandbox::{LoadError, Module, Setting};
 use rwasm_value::ids::EngineId;
+use rwasm_value::value::FromWit;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -256,6 +257,19 @@ impl Cluster {
         spec: &JobSpec,
     ) -> Result<Job, SubmitError> {
         self.run_after(module, inputs, spec, [])
+    }
+
+    /// Starts a job without a merge whose function returns streams, and gives their elements as they come.
+    ///
+    /// # Errors
+    /// As for [`Self::run`]; also if the job has a merge, or its function does not give elements of this type.
+    pub fn run_elements<T: FromWit>(
+        &self,
+        module: &Module,
+        inputs: Vec<Input>,
+        spec: &JobSpec,
+    ) -> Result<Elements<T>, SubmitError> {
+        self.core.run_elements(&self.core.own, module, inputs, spec)
     }
 
     /// Starts a job once all of `after` are met.

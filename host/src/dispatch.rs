@@ -7,6 +7,7 @@
 use crate::account::Account;
 use crate::placement::{Eligible, Stage};
 use rwasm_sandbox::cancel::Cancel;
+use rwasm_sandbox::element::ElementSink;
 use rwasm_sandbox::note::Listener;
 use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome, Usage};
 use rwasm_sandbox::pushed::PushedValues;
@@ -168,6 +169,9 @@ pub(crate) struct Dispatch {
     pub(crate) cancel: Cancel,
     pub(crate) pushed: Option<Arc<Pushed>>,
     pub(crate) listener: Option<Arc<dyn Listener>>,
+    /// Who reads the elements of streams that tasks return while they run. A backend that cannot deliver them so leaves them in
+    /// the values.
+    pub(crate) elements: Option<Arc<dyn ElementSink>>,
     pub(crate) reply: Arc<dyn Reply>,
     course: Course,
     /// How many engines there are in all, where that is not for the backend to say.
@@ -218,6 +222,7 @@ impl DispatchPreset {
             cancel: Cancel::default(),
             pushed: None,
             listener: None,
+            elements: None,
             reply,
             course: Course::default(),
             engine_count: None,

@@ -101,6 +101,9 @@ mod job;
 // When something is due: what `graph` and the runs keep their times in.
 mod timers;
 
+// Waiting on a thread for no longer than is said.
+mod within;
+
 // Engines, in this process or elsewhere, and the way to them.
 mod backend;
 
@@ -202,10 +205,10 @@ pub use rwasm_value::{arguments, format};
 pub use rwasm_value::{aside, plain, small_file};
 pub use view::{
     ApplyError, AsCompleted, Budget, Canceller, ClusterNote, ClusterNotes, CompositeError,
-    DirectView, Distribution, EngineRange, EngineStats, FailedJob, Job, JobError, JobProgress,
-    JobResult, JobSettings, JobSpec, JobStats, LiveNote, LiveNotes, LoadBalancedView, Map, Merge,
-    ParseMergeError, PlanError, ProgressHandle, PushError, QueueLimits, SettingError, Shutdown,
-    Stock, SubmitError, TargetError, Targets, Task, TaskError, TaskFailure, TaskInfo, TaskRecord,
-    TaskSettings, Tasks, TasksProgress, TenantLimit, TenantStatus, ViewKind, Zip, as_completed,
-    zip,
+    DirectView, Distribution, ElementView, Elements, EngineRange, EngineStats, FailedJob, Job,
+    JobError, JobProgress, JobResult, JobSettings, JobSpec, JobStats, LiveNote, LiveNotes,
+    LoadBalancedView, Map, Merge, ParseMergeError, PlanError, ProgressHandle, PushError,
+    QueueLimits, SettingError, Shutdown, Stock, SubmitError, TargetError, Targets, Task, TaskError,
+    TaskFailure, TaskInfo, TaskRecord, TaskSettings, Tasks, TasksProgress, TenantLimit,
+    TenantStatus, ViewKind, Zip, as_completed, zip,
 };

@@ -20,6 +20,8 @@ pub mod lock;
 
 #[doc(hidden)]
 pub mod cancel;
+#[doc(hidden)]
+pub mod element;
 pub mod note;
 pub mod outcome;
 

@@ -6,11 +6,12 @@ use crate::account::Account;
 use crate::account::TenantUsage;
 use crate::graph::Dependency;
 use crate::view::{
-    Budget, Core, DirectView, Job, JobSpec, LoadBalancedView, SubmitError, TargetError, Targets,
-    TenantState, TenantStatus,
+    Budget, Core, DirectView, Elements, Job, JobSpec, LoadBalancedView, SubmitError, TargetError,
+    Targets, TenantState, TenantStatus,
 };
 use rwasm_sandbox::input::Input;
 use rwasm_sandbox::sandbox::Module;
+use rwasm_value::value::FromWit;
 use std::fmt;
 use std::sync::Arc;
 
@@ -132,6 +133,19 @@ impl Tenant {
         spec: &JobSpec,
     ) -> Result<Job, SubmitError> {
         self.run_after(module, inputs, spec, [])
+    }
+
+    /// Starts a job without a merge whose function returns streams, and gives their elements as they come.
+    ///
+    /// # Errors
+    /// As for [`Self::run`]; also if the job has a merge, or its function does not give elements of this type.
+    pub fn run_elements<T: FromWit>(
+        &self,
+        module: &Module,
+        inputs: Vec<Input>,
+        spec: &JobSpec,
+    ) -> Result<Elements<T>, SubmitError> {
+        self.core.run_elements(&self.state, module, inputs, spec)
     }
 
     /// Starts a job once all of `after` are met, which are jobs of its own.

@@ -364,6 +364,7 @@ fn run_task(
             .and_then(|pushed| pushed.get(&on.engine).cloned()),
         listener: dispatch.listener.clone(),
         recorder: on.recorder.clone(),
+        elements: dispatch.elements.clone(),
     };
     let request = Request {
         callee: dispatch.callee,
@@ -385,7 +386,8 @@ fn run_task(
         *instance = None;
         Report::refused(fault(panic.as_ref()))
     });
-    let bytes_out = report.result.as_ref().map_or(0, |value| value.len() as u64);
+    let value = report.result.as_ref().map_or(0, |value| value.len() as u64);
+    let bytes_out = value + report.delivered;
     Outcome {
         usage: Usage {
             engine: Some(dispatch.told(on.engine)),

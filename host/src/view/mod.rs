@@ -16,6 +16,8 @@ mod shared;
 
 pub use calls::balanced::{ApplyError, LoadBalancedView};
 pub use calls::direct::{DirectView, Distribution, PushError};
+pub use calls::elements::ElementView;
+pub use handles::elements::Elements;
 pub use handles::errors::{CompositeError, TaskError, TaskFailure};
 pub use handles::job::{Canceller, Job, ProgressHandle};
 pub use handles::map::{Map, Zip, zip};

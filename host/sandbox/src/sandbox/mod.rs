@@ -24,7 +24,7 @@ pub use module::function::{Callable, DynamicCallable, FunctionError, FunctionLis
 pub use module::load::{CompileLimit, LoadError};
 pub use module::needs::Need;
 #[doc(hidden)]
-pub use module::{Callee, value_type};
+pub use module::{Callee, Elementwise, value_type};
 pub use module::{Form, Function, Import, Module, ModuleHash, ModuleInfo, Uncallable};
 #[doc(hidden)]
 pub use run::portable::Portable;

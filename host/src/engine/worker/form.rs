@@ -11,7 +11,7 @@ use rwasm_sandbox::outcome::{Failure, FailureCode};
 use rwasm_sandbox::pushed::{PushedValue, PushedValues};
 use rwasm_sandbox::sandbox::{Arguments, Callee, ModuleInfo, SettingForm, VariantKey};
 use rwasm_value::ids::{ChunkIndex, EngineId};
-use rwasm_value::value::{Malformed, Packed, Reader, Type, Value, Writer};
+use rwasm_value::value::{Malformed, Packed, Reader, Type, Value, Writer, skip};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::File;
@@ -47,6 +47,8 @@ pub(super) const NOTE: u8 = 4;
 pub(super) const END: u8 = 5;
 /// A call of a function of the embedder's.
 pub(super) const HOST_CALL: u8 = 6;
+/// Elements that a task gives while it runs.
+pub(super) const ELEMENTS: u8 = 7;
 
 /// What a worker is for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,6 +94,8 @@ pub(super) struct PresetForm {
     pub(super) reuse: String,
     pub(super) owner: u64,
     pub(super) listens: bool,
+    /// Whether somebody reads the elements of what tasks return while they run.
+    pub(super) reads: bool,
 }
 
 /// What a worker may let go of.
@@ -509,4 +513,31 @@ pub(super) fn read_note(bytes: &[u8]) -> Result<(u64, TaskNote), Malformed> {
     let mut from = Reader::new(&message);
     let kind = from.u8()?;
     wire::read_note(kind, &mut from, &message)
+}
+
+/// Elements of the task with this index, in packed form one after the other.
+pub(super) fn elements_message(task: u64, count: usize, packed: &[u8]) -> Vec<u8> {
+    let mut out = message(ELEMENTS);
+    out.put_u64_leb(task);
+    out.put_len(count);
+    out.put_raw(packed);
+    out.into_vec()
+}
+
+/// Reads the index of a task, and how many elements of this type it gives with which bytes.
+pub(super) fn read_elements<'a>(
+    bytes: &'a [u8],
+    ty: &Type,
+) -> Result<(u64, usize, &'a [u8]), Malformed> {
+    let mut from = Reader::new(bytes);
+    let task = from.u64_leb()?;
+    let count = from.count(1)?;
+    let packed = from.rest();
+    for _ in 0..count {
+        skip(&mut from, ty)?;
+    }
+    if from.remaining() > 0 {
+        return Err(Malformed::BadCase);
+    }
+    Ok((task, count, packed))
 }

@@ -1,10 +1,11 @@
 //! What a worker says while it runs a dispatch: heard, checked, and believed as far as it can be.
 
-use super::form::{self, END, End, HOST_CALL, NOTE, OUTCOME, REFUSED, StreamInput};
+use super::form::{self, ELEMENTS, END, End, HOST_CALL, NOTE, OUTCOME, REFUSED, StreamInput};
 use super::host_calls::HostRuntime;
 use super::process::{GRACE, LOOK, Process, ROOM, WorkerError, refusal};
 use crate::dispatch::Dispatch;
 use crate::wire::{decode_outcome, largest_outcomes};
+use crate::within::within;
 use rwasm_boundary::ring::Received;
 use rwasm_sandbox::awake::Awake;
 use rwasm_sandbox::lock::lock;
@@ -31,6 +32,14 @@ const AT_ONCE: u32 = 256;
 
 /// The length that stands before the bytes of a result, which are what is limited.
 const LENGTH: u64 = 10;
+
+/// The type of the elements that its tasks give while they run, if they do.
+fn element_type(dispatch: &Dispatch) -> Option<Type> {
+    match dispatch.callee {
+        Callee::Command => None,
+        Callee::Function(place) => dispatch.program.module.functions()[place].element_type(),
+    }
+}
 
 /// How far a dispatch is.
 pub(super) struct Progress {
@@ -89,6 +98,8 @@ pub(super) struct Listening<'a> {
     stop: Option<Instant>,
     /// Whether a task has ended since that was looked at.
     has_moved: bool,
+    /// The bytes of the elements that the task that runs has given.
+    delivered: u64,
     /// What is to be passed on, its bytes, and since when.
     ready: Vec<Outcome>,
     ready_bytes: u64,
@@ -123,6 +134,7 @@ impl<'a> Listening<'a> {
             until: None,
             stop: None,
             has_moved: true,
+            delivered: 0,
             ready: Vec::new(),
             ready_bytes: 0,
             ready_since: now,
@@ -200,6 +212,9 @@ impl Listening<'_> {
                     process.message = message;
                     return Ok(end);
                 }
+                if message.first() == Some(&ELEMENTS) {
+                    self.wait_for_room(process, course)?;
+                }
                 heard += 1;
                 if heard == AT_ONCE {
                     break;
@@ -258,6 +273,7 @@ impl Listening<'_> {
                     listener.note(task, note);
                 }
             }
+            ELEMENTS => self.read(body, course)?,
             END => {
                 let end = End::read(body)?;
                 let is_all = course.first + course.answered == self.dispatch.tasks.len();
@@ -275,6 +291,44 @@ impl Listening<'_> {
             other => return Err(format!("it sent a message of the unknown kind {other}").into()),
         }
         Ok(None)
+    }
+
+    /// Hands on elements of the task that runs.
+    fn read(&mut self, body: &[u8], course: &Progress) -> Result<(), WorkerError> {
+        let ty = element_type(self.dispatch).ok_or("it gave elements of what has none")?;
+        let (task, count, packed) = form::read_elements(body, &ty)?;
+        let running = self.dispatch.tasks.get(course.first + course.answered);
+        if let Some(elements) = &self.dispatch.elements
+            && running.is_some_and(|running| running.index == task)
+        {
+            elements.put(task, count, packed);
+            self.delivered += packed.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Waits until whoever reads elements takes more, while the worker waits for room to write them.
+    fn wait_for_room(
+        &mut self,
+        process: &mut Process,
+        course: &mut Progress,
+    ) -> Result<(), RunError> {
+        let Some(elements) = self.dispatch.elements.clone() else {
+            return Ok(());
+        };
+        let running = self.dispatch.tasks.get(course.first + course.answered);
+        let Some(task) = running.map(|running| running.index) else {
+            return Ok(());
+        };
+        // Whoever is cancelled has room, so that the worker hears of it.
+        while !self.dispatch.cancel.is_wanted() {
+            if within(LOOK, |context| elements.poll_room(task, context)).is_some() {
+                return Ok(());
+            }
+            self.pass_on();
+            self.look(process, course)?;
+        }
+        Ok(())
     }
 
     /// Whether the task that runs is over its time.
@@ -353,10 +407,12 @@ impl Listening<'_> {
             .result
             .as_ref()
             .map_or(0, |value| value.len() as u64);
+        let delivered = std::mem::take(&mut self.delivered);
         usage.state_lost |= std::mem::take(&mut self.is_lost);
         if usage.bytes_out > limits.output.bytes().saturating_add(LENGTH) {
             return Err("it returned more than its limit".into());
         }
+        usage.bytes_out += delivered;
         if let Some(error) = self.pumps.error_of(place) {
             let mut failure = Failure::new(FailureCode::BadInput, error);
             failure.is_input_error = true;

@@ -19,6 +19,7 @@ use rwasm_boundary::layers::Standing;
 use rwasm_boundary::ring::{Duplex, Received, Receiver, Sender};
 use rwasm_boundary::slate::Slate;
 use rwasm_sandbox::cancel::Cancel;
+use rwasm_sandbox::element::ElementSink;
 use rwasm_sandbox::grants::{Access, Grants};
 use rwasm_sandbox::lock::lock;
 use rwasm_sandbox::note::{Listener, Recorder, StandardOutput, TaskNote};
@@ -41,6 +42,7 @@ use std::os::unix::fs::FileExt;
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 /// Whoever waits for outcomes is woken when tasks have run this long since,
@@ -383,11 +385,24 @@ impl Listener for EngineReply {
     }
 }
 
+impl ElementSink for EngineReply {
+    fn poll_room(&self, _: u64, _: &mut Context<'_>) -> Poll<()> {
+        // There is room as long as its engine reads: until then, writing waits.
+        Poll::Ready(())
+    }
+
+    fn put(&self, task: u64, count: usize, packed: &[u8]) {
+        let message = form::elements_message(task, count, packed);
+        lock(&self.0).tell(&[&message], true);
+    }
+}
+
 /// What dispatches have in common.
 struct Preset {
     common: DispatchPreset,
     callee: Callee,
     listens: bool,
+    reads: bool,
 }
 
 struct Worker {
@@ -479,6 +494,7 @@ impl Worker {
             common,
             callee: form.function.map_or(Callee::Command, Callee::Function),
             listens: form.listens,
+            reads: form.reads,
         };
         self.presets.insert(form.number, preset);
         Ok(())
@@ -518,6 +534,9 @@ impl Worker {
                 .dispatch(id, preset.callee, tasks, Arc::clone(&reply) as _);
         dispatch.engine_count = Some(head.engines);
         dispatch.id_offset = head.id_offset;
+        if preset.reads {
+            dispatch.elements = Some(Arc::clone(&reply) as Arc<dyn ElementSink>);
+        }
         dispatch.listener = preset.listens.then_some(reply as Arc<dyn Listener>);
         if let Some(number) = head.pushed {
             let values = self.pushed.get(&number).ok_or("its values are not here")?;

@@ -15,6 +15,7 @@ pub(super) struct Preset {
     callee: Callee,
     reuse: Reuse,
     listens: bool,
+    reads: bool,
     pub(super) owner_number: u64,
     pub(super) owner: OwnerMark,
 }
@@ -57,12 +58,13 @@ impl Process {
     /// Tells it what the dispatch has in common with others, unless it knows it.
     pub(super) fn preset(&mut self, dispatch: &Dispatch) -> Result<u64, WorkerError> {
         let listens = dispatch.listener.is_some();
+        let reads = dispatch.elements.is_some();
         let is = |one: &Preset| {
             Arc::ptr_eq(&one.program, &dispatch.program)
                 && Arc::ptr_eq(&one.setting, &dispatch.setting)
                 && one.callee == dispatch.callee
                 && one.reuse == dispatch.reuse
-                && one.listens == listens
+                && (one.listens, one.reads) == (listens, reads)
                 && one.owner.is(&dispatch.owner)
         };
         if let Some(number) = self.presets.find(is) {
@@ -83,6 +85,7 @@ impl Process {
             reuse: dispatch.reuse.name().to_owned(),
             owner: dispatch.owner.number(),
             listens,
+            reads,
         };
         self.send(&[&form::plain(PRESET, &form)])?;
         let preset = Preset {
@@ -91,6 +94,7 @@ impl Process {
             callee: dispatch.callee,
             reuse: dispatch.reuse,
             listens,
+            reads,
             owner_number: dispatch.owner.number(),
             owner: dispatch.owner.mark(),
         };

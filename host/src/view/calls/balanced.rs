@@ -4,7 +4,8 @@ use super::call::Arguing;
 use crate::placement::Eligible;
 use crate::view::handles::errors::TaskError;
 use crate::view::handles::map::Map;
-use crate::view::handles::task::Task;
+use crate::view::handles::task::{Call, Task};
+use crate::view::runs::lines::Lines;
 use crate::view::runs::pieces::{Given, Listed, Pieces, Streamed};
 use crate::view::runs::spec::ViewKind;
 use crate::view::runs::submit::SubmitError;
@@ -49,8 +50,8 @@ use std::task::{Context, Poll};
 #[derive(Clone)]
 #[must_use = "a view does nothing until it is called"]
 pub struct LoadBalancedView {
-    core: Arc<Core>,
-    settings: ViewSettings,
+    pub(super) core: Arc<Core>,
+    pub(super) settings: ViewSettings,
     targets: Option<Targets>,
 }
 
@@ -93,7 +94,7 @@ impl LoadBalancedView {
         let arguing = Arguing::new(function, arguments)?;
         let maker = self.core.maker_elsewhere(&self.settings, function).await?;
         let permit = self.core.enter(&self.settings, arguing.bytes).await?;
-        self.call(function, &maker, &arguing, permit)
+        self.call(function, &maker, &arguing, permit).map(Task::new)
     }
 
     /// Submits a call if the queue has room for it now. A module that is not ready to run is compiled on the calling
@@ -109,16 +110,16 @@ impl LoadBalancedView {
         let arguing = Arguing::new(function, arguments)?;
         let permit = self.core.try_enter(&self.settings, arguing.bytes)?;
         let maker = self.core.maker(&self.settings, function)?;
-        self.call(function, &maker, &arguing, permit)
+        self.call(function, &maker, &arguing, permit).map(Task::new)
     }
 
-    fn call<P: Params, R: FromWit>(
+    pub(super) fn call<P, R>(
         &self,
         function: &Callable<P, R>,
         maker: &Maker,
         arguing: &Arguing,
         permit: Permit,
-    ) -> Result<Task<R>, SubmitError> {
+    ) -> Result<Call, SubmitError> {
         let eligible = self.eligible()?;
         self.core
             .call(&self.settings, function, maker, arguing, eligible, permit)
@@ -152,14 +153,7 @@ impl LoadBalancedView {
         I: IntoIterator<Item = P::At<'static>>,
         I::IntoIter: Send + 'static,
     {
-        let items = items.into_iter();
-        let count = match items.size_hint() {
-            (least, Some(most)) if least == most => u64::try_from(least).ok(),
-            _ => None,
-        };
-        let own = function.clone();
-        let given = items.map(move |arguments| Ok(Given::pack(&own, arguments)));
-        self.start_map(function, Box::new(Listed::new(given, count)))
+        self.start_map(function, listed(function, items))
     }
 
     /// Calls a function on each argument list of an async stream, as it arrives.
@@ -199,13 +193,19 @@ impl LoadBalancedView {
         P: 'static,
         R: FromWit + 'static,
     {
-        let given = crate::view::runs::lines::Lines::new(
-            function,
-            name,
-            lines,
-            self.core.limits_of(&self.settings.task),
-        );
-        self.start_map(function, Box::new(Listed::new(given, None)))
+        self.start_map(function, self.lines(function, name, lines))
+    }
+
+    /// Argument lists that are read line by line.
+    pub(super) fn lines<P: 'static, R: 'static>(
+        &self,
+        function: &Callable<P, R>,
+        name: &str,
+        lines: impl std::io::Read + Send + 'static,
+    ) -> Box<dyn Pieces> {
+        let limits = self.core.limits_of(&self.settings.task);
+        let given = Lines::new(function, name, lines, limits);
+        Box::new(Listed::new(given, None))
     }
 
     fn start_map<P, R: FromWit>(
@@ -213,11 +213,15 @@ impl LoadBalancedView {
         function: &Callable<P, R>,
         pieces: Box<dyn Pieces>,
     ) -> Result<Map<R>, SubmitError> {
-        let view = match &self.targets {
+        self.core
+            .map(function, pieces, &self.kind(), &self.settings)
+    }
+
+    pub(super) fn kind(&self) -> ViewKind {
+        match &self.targets {
             None => ViewKind::Balanced,
             Some(targets) => ViewKind::BalancedAmong(targets.clone()),
-        };
-        self.core.map(function, pieces, &view, &self.settings)
+        }
     }
 
     fn eligible(&self) -> Result<Eligible, SubmitError> {
@@ -239,6 +243,24 @@ pub enum ApplyError<E: std::error::Error + 'static> {
     /// It ran and failed.
     #[error(transparent)]
     Failed(E),
+}
+
+/// Argument lists of an iterator, which may be endless.
+pub(super) fn listed<P, R, I>(function: &Callable<P, R>, items: I) -> Box<dyn Pieces>
+where
+    P: Params + 'static,
+    R: 'static,
+    I: IntoIterator<Item = P::At<'static>>,
+    I::IntoIter: Send + 'static,
+{
+    let items = items.into_iter();
+    let count = match items.size_hint() {
+        (least, Some(most)) if least == most => u64::try_from(least).ok(),
+        _ => None,
+    };
+    let own = function.clone();
+    let given = items.map(move |arguments| Ok(Given::pack(&own, arguments)));
+    Box::new(Listed::new(given, count))
 }
 
 /// Packs what a stream gives.

@@ -2,7 +2,7 @@
 
 use crate::dispatch::{Answer, DispatchPreset, Pushed, Reply, TaskInput};
 use crate::placement::Eligible;
-use crate::view::handles::task::{Call, Control, Task};
+use crate::view::handles::task::{Call, Control};
 use crate::view::runs::submit::SubmitError;
 use crate::view::shared::admission::{NoRoom, Permit};
 use crate::view::shared::core::Core;
@@ -11,9 +11,10 @@ use crate::view::shared::maker::{CALLS, Maker, Prepared};
 use crate::view::shared::settings::{TaskSettings, ViewSettings};
 use crate::view::shared::slot::{Done, Slot};
 use crate::view::shared::tenant::{TenantRoom, TenantState};
+use rwasm_sandbox::element::ElementSink;
 use rwasm_sandbox::sandbox::{Arguments, Callable, Program, Setting};
 use rwasm_value::ids::EngineId;
-use rwasm_value::value::{FromWit, PackedArgument, Params};
+use rwasm_value::value::{PackedArgument, Params};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Instant, SystemTime};
 
@@ -28,10 +29,11 @@ impl Reply for SlotReply {
     }
 }
 
-/// Arguments on their way into a call.
+/// Arguments on their way into a call, and who reads along what comes out of it.
 pub(crate) struct Arguing {
     arguments: Vec<PackedArgument>,
     pub(crate) bytes: u64,
+    pub(crate) elements: Option<Arc<dyn ElementSink>>,
 }
 
 impl Arguing {
@@ -51,6 +53,7 @@ impl Arguing {
         Ok(Self {
             bytes: arguments.iter().map(size).sum(),
             arguments,
+            elements: None,
         })
     }
 
@@ -180,7 +183,7 @@ impl Core {
     }
 
     /// Submits one call.
-    pub(crate) fn call<P, R: FromWit>(
+    pub(crate) fn call<P, R>(
         self: &Arc<Self>,
         settings: &ViewSettings,
         function: &Callable<P, R>,
@@ -188,7 +191,7 @@ impl Core {
         arguing: &Arguing,
         eligible: Eligible,
         permit: Permit,
-    ) -> Result<Task<R>, SubmitError> {
+    ) -> Result<Call, SubmitError> {
         // Before it is submitted: a small call may end at once.
         let (begun, submitted) = (Instant::now(), SystemTime::now());
         let target = match &eligible {
@@ -200,6 +203,7 @@ impl Core {
             pushed: pushed_to(&settings.tenant, target, function, arguing),
             eligible,
             attempt: 1,
+            elements: arguing.elements.clone(),
         };
         let (job, tenant) = (self.next_job(), settings.tenant.id());
         let slot = Slot::new(job, tenant, &self.registry, Some(permit), None);
@@ -227,10 +231,11 @@ impl Core {
                 called,
                 &arguing.input(),
                 &slot,
+                arguing.elements.is_none(),
             );
         }
         self.tell_submitted(&slot, &settings.tenant, settings.task.label.as_ref());
-        Ok(Task::new(Call {
+        Ok(Call {
             slot,
             label: settings.task.label.clone(),
             module: function.module().clone(),
@@ -239,7 +244,7 @@ impl Core {
             begun,
             submitted,
             target,
-        }))
+        })
     }
 
     fn cared(

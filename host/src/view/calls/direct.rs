@@ -5,9 +5,10 @@ use super::call::Arguing;
 use crate::placement::Eligible;
 use crate::view::handles::errors::CompositeError;
 use crate::view::handles::map::Map;
+use crate::view::handles::task::Task;
 use crate::view::handles::tasks::Tasks;
 use crate::view::runs::lines::Lines;
-use crate::view::runs::pieces::{Given, Listed};
+use crate::view::runs::pieces::{Given, Listed, Pieces};
 use crate::view::runs::spec::ViewKind;
 use crate::view::runs::submit::SubmitError;
 use crate::view::shared::core::Core;
@@ -48,8 +49,8 @@ use std::sync::Arc;
 #[derive(Clone)]
 #[must_use = "a view does nothing until it is called"]
 pub struct DirectView {
-    core: Arc<Core>,
-    settings: ViewSettings,
+    pub(super) core: Arc<Core>,
+    pub(super) settings: ViewSettings,
     targets: Targets,
     /// How sequences are spread.
     distribution: Distribution,
@@ -180,7 +181,8 @@ impl DirectView {
         for engine in self.engines()? {
             let permit = core.enter(&self.settings, arguing.bytes).await?;
             let eligible = Eligible::One(engine);
-            tasks.push(core.call(&self.settings, function, &maker, &arguing, eligible, permit)?);
+            let call = core.call(&self.settings, function, &maker, &arguing, eligible, permit)?;
+            tasks.push(Task::new(call));
         }
         Ok(Tasks::join(tasks))
     }
@@ -204,7 +206,8 @@ impl DirectView {
             .collect::<Result<Vec<_>, _>>()?;
         let call = |(engine, permit)| {
             let eligible = Eligible::One(engine);
-            core.call(&self.settings, function, &maker, &arguing, eligible, permit)
+            let call = core.call(&self.settings, function, &maker, &arguing, eligible, permit);
+            call.map(Task::new)
         };
         engines.into_iter().zip(permits).map(call).collect()
     }
@@ -234,11 +237,7 @@ impl DirectView {
         R: FromWit + 'static,
         I: IntoIterator<Item = P::At<'static>>,
     {
-        let given: Vec<_> = items
-            .into_iter()
-            .map(|arguments| Ok(Given::pack(function, arguments)))
-            .collect();
-        self.start_map(function, given)
+        self.start_map(function, listed(function, items))
     }
 
     /// Calls a function on each line of text, as
@@ -257,6 +256,16 @@ impl DirectView {
         P: 'static,
         R: FromWit + 'static,
     {
+        self.start_map(function, self.lines(function, name, lines))
+    }
+
+    /// Argument lists that are read line by line, all of them now.
+    pub(super) fn lines<P, R>(
+        &self,
+        function: &Callable<P, R>,
+        name: &str,
+        lines: impl std::io::Read,
+    ) -> Box<dyn Pieces> {
         let mut given = Vec::new();
         for line in Lines::new(
             function,
@@ -270,19 +279,21 @@ impl DirectView {
                 break;
             }
         }
-        self.start_map(function, given)
+        counted(given)
     }
 
     fn start_map<P, R: FromWit>(
         &self,
         function: &Callable<P, R>,
-        given: Vec<Result<Given, InputError>>,
+        pieces: Box<dyn Pieces>,
     ) -> Result<Map<R>, SubmitError> {
-        let count = given.len() as u64;
-        let pieces = Box::new(Listed::new(given.into_iter(), Some(count)));
+        self.core
+            .map(function, pieces, &self.kind()?, &self.settings)
+    }
+
+    pub(super) fn kind(&self) -> Result<ViewKind, SubmitError> {
         self.core.check_open(&self.settings.tenant)?;
-        let view = ViewKind::Direct(Targets::Only(self.engines()?));
-        self.core.map(function, pieces, &view, &self.settings)
+        Ok(ViewKind::Direct(Targets::Only(self.engines()?)))
     }
 
     /// Gives each engine a value under a name. Later calls can pass it by [`Reference`](crate::Reference), and guests
@@ -445,6 +456,20 @@ fn joined(parts: Vec<Vec<Value>>, distribution: Distribution) -> Vec<Value> {
                 .collect()
         }
     }
+}
+
+/// Argument lists that are all there.
+pub(super) fn listed<P: Params, R>(
+    function: &Callable<P, R>,
+    items: impl IntoIterator<Item = P::At<'static>>,
+) -> Box<dyn Pieces> {
+    let pack = |arguments| Ok(Given::pack(function, arguments));
+    counted(items.into_iter().map(pack).collect())
+}
+
+fn counted(given: Vec<Result<Given, InputError>>) -> Box<dyn Pieces> {
+    let count = given.len() as u64;
+    Box::new(Listed::new(given.into_iter(), Some(count)))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The start of a map: a job of many tasks, whose handle has typed values.
 
+use crate::view::handles::job::Job;
 use crate::view::handles::map::Map;
 use crate::view::runs::pieces::Pieces;
 use crate::view::runs::plan::Plan;
@@ -8,6 +9,7 @@ use crate::view::runs::spec::ViewKind;
 use crate::view::runs::start::NewJob;
 use crate::view::runs::submit::SubmitError;
 use crate::view::shared::core::Core;
+use crate::view::shared::elements::ElementBuffers;
 use crate::view::shared::settings::ViewSettings;
 use rwasm_sandbox::sandbox::Callable;
 use rwasm_value::value::FromWit;
@@ -31,9 +33,23 @@ impl Core {
         settings: &ViewSettings,
     ) -> Result<Map<R>, SubmitError> {
         let begun = Instant::now();
+        let job = self.map_job(function, pieces, view, settings, None)?;
+        let label = settings.task.label.clone();
+        Ok(Map::new(job, function.name().into(), label, begun))
+    }
+
+    /// The same, as a job without types. Its tasks give `elements` while they run.
+    pub(super) fn map_job<P, R>(
+        &self,
+        function: &Callable<P, R>,
+        pieces: Box<dyn Pieces>,
+        view: &ViewKind,
+        settings: &ViewSettings,
+        elements: Option<Arc<ElementBuffers>>,
+    ) -> Result<Job, SubmitError> {
         self.check_open(&settings.tenant)?;
         let setting = settings.setting(self)?;
-        let job = self.start(NewJob {
+        self.start(NewJob {
             plan: Plan::map(function, settings.job.unordered),
             tenant: &settings.tenant,
             program: self.program(&settings.tenant, function.module(), setting)?,
@@ -50,13 +66,8 @@ impl Core {
             names_values: true,
             after: settings.after.clone(),
             follow: settings.follow.clone(),
-        })?;
-        Ok(Map::new(
-            job,
-            function.name().into(),
-            settings.task.label.clone(),
-            begun,
-        ))
+            elements,
+        })
     }
 
     #[cfg(feature = "nats")]

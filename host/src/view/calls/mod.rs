@@ -3,4 +3,5 @@
 pub(crate) mod balanced;
 mod call;
 pub(crate) mod direct;
+pub(crate) mod elements;
 mod map;

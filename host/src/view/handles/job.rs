@@ -1,5 +1,6 @@
 //! The handle of a running job: its outcomes as they arrive, and its end.
 
+use super::task::Call;
 use crate::graph::Dependency;
 use crate::view::shared::drivers::DetachedDrivers;
 use crate::view::shared::events::{Event, Progress};
@@ -11,8 +12,8 @@ use rwasm_sandbox::outcome::{Origin, Outcome};
 use rwasm_value::ids::JobId;
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -163,9 +164,7 @@ impl Job {
     /// Returns a handle that can cancel the job from elsewhere.
     #[must_use]
     pub fn canceller(&self) -> Canceller {
-        Canceller {
-            events: self.events.clone(),
-        }
+        Canceller(Cancelled::Job(self.events.clone()))
     }
 
     /// Returns a handle to its progress.
@@ -228,14 +227,30 @@ impl ProgressHandle {
 
 /// A handle that can cancel a job from elsewhere.
 #[derive(Clone)]
-pub struct Canceller {
-    events: Sender<Event>,
+pub struct Canceller(Cancelled);
+
+/// What it cancels.
+#[derive(Clone)]
+enum Cancelled {
+    Job(Sender<Event>),
+    Call(Weak<Call>),
 }
 
 impl Canceller {
+    pub(super) fn of_call(call: &Arc<Call>) -> Self {
+        Self(Cancelled::Call(Arc::downgrade(call)))
+    }
+
     /// Cancels the job with its running tasks, and returns at once.
     pub fn cancel(&self) {
-        // A job that has ended needs no stopping.
-        let _ = self.events.send(Event::Stop);
+        match &self.0 {
+            // A job that has ended needs no stopping.
+            Cancelled::Job(events) => drop(events.send(Event::Stop)),
+            Cancelled::Call(call) => {
+                if let Some(call) = call.upgrade() {
+                    call.abort();
+                }
+            }
+        }
     }
 }

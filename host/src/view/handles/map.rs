@@ -6,7 +6,7 @@ use crate::graph::Dependency;
 use crate::view::shared::live::LiveNotes;
 use crate::view::shared::result::{JobError, JobResult};
 use crate::view::shared::stats::JobStats;
-use crate::view::shared::within::within;
+use crate::within::within;
 use futures_core::Stream;
 use rwasm_sandbox::outcome::{Origin, Outcome};
 use rwasm_value::ids::JobId;
@@ -68,6 +68,27 @@ impl<R: FromWit> Map<R> {
     ) -> Self {
         Self {
             unpack: |value| value.unpack_as().map_err(|error| error.to_string()),
+            function,
+            label,
+            begun,
+            kept: VecDeque::new(),
+            ended: None,
+            is_over: false,
+            job,
+        }
+    }
+}
+
+impl Map<Packed> {
+    /// A map whose values stay as they came.
+    pub(crate) fn packed(
+        job: Job,
+        function: Arc<str>,
+        label: Option<Arc<str>>,
+        begun: Instant,
+    ) -> Self {
+        Self {
+            unpack: |value| Ok(value.clone()),
             function,
             label,
             begun,
@@ -240,7 +261,7 @@ impl<R> Map<R> {
     }
 
     /// The next outcome: one that was looked at and not taken, or a new one.
-    fn poll_taken(&mut self, context: &mut Context<'_>) -> Poll<Option<Placed<R>>> {
+    pub(super) fn poll_taken(&mut self, context: &mut Context<'_>) -> Poll<Option<Placed<R>>> {
         match self.kept.pop_front() {
             Some(item) => Poll::Ready(Some(item)),
             None => self.poll_item(context),

@@ -1,5 +1,6 @@
 //! The handles of what users have submitted.
 
+pub(crate) mod elements;
 pub(crate) mod errors;
 pub(crate) mod job;
 pub(crate) mod map;

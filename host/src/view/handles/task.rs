@@ -1,6 +1,7 @@
 //! `Task`: what the caller of a function holds until there is a result.
 
 use super::errors::{TaskError, TaskFailure};
+use super::job::Canceller;
 use crate::backend::Backend;
 use crate::dispatch::Dispatch;
 use crate::graph::Dependency;
@@ -102,6 +103,22 @@ impl<R: FromWit> Task<R> {
             unpack: |value| value.unpack_as().map_err(|error| error.to_string()),
             is_detached: false,
         }
+    }
+}
+
+impl Task<Packed> {
+    /// A call whose value stays as it came.
+    pub(crate) fn packed(call: Call) -> Self {
+        Self {
+            call: Arc::new(call),
+            unpack: |value| Ok(value.clone()),
+            is_detached: false,
+        }
+    }
+
+    /// Returns a handle that can cancel it from elsewhere.
+    pub(crate) fn canceller(&self) -> Canceller {
+        Canceller::of_call(&self.call)
     }
 }
 
@@ -276,7 +293,7 @@ impl Call {
         self.slot.look(info)?
     }
 
-    fn abort(&self) {
+    pub(super) fn abort(&self) {
         let outcome = Outcome {
             result: Err(Failure::cancelled()),
             usage: Usage::none(None, 1, self.submitted),

@@ -8,9 +8,10 @@ use crate::merge::{Builtin, Fold, MergeTypeError};
 use crate::view::shared::targets::TargetError;
 use rwasm_sandbox::chunk::Chunking;
 use rwasm_sandbox::sandbox::{
-    Callable, Callee, CommandLine, Form, Function, FunctionError, FunctionList, Module, value_type,
+    Callable, Callee, CommandLine, Elementwise, Form, Function, FunctionError, FunctionList,
+    Module, value_type,
 };
-use rwasm_value::value::Type;
+use rwasm_value::value::{FromWit, Type};
 
 /// Why a job cannot be made of a module.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +92,50 @@ pub enum PlanError {
         /// The function that is called.
         function: String,
     },
+    /// The function has one result for each call, which comes when the call has ended.
+    #[error(
+        "`{function}` has no elements that come while it runs: its result is not a stream or a future"
+    )]
+    NoElements {
+        /// The function, as WIT.
+        function: String,
+    },
+    /// The elements have another type.
+    #[error("the elements of `{function}` are {found}, not {wanted}")]
+    ElementType {
+        /// The function, as WIT.
+        function: String,
+        /// The type of an element.
+        found: Box<Type>,
+        /// What the Rust type corresponds to, as WIT.
+        wanted: String,
+    },
+    /// Elements come one by one, and there is a merge.
+    #[error("elements as they come need a job without a merge")]
+    ElementsMerge,
+    /// A WASI command is run, whose output is one result.
+    #[error("`{module}` runs as a WASI command, which has no elements that come while it runs")]
+    ElementsOfCommand {
+        /// The module's name.
+        module: String,
+    },
+}
+
+/// What the function gives while it runs, which has to be this.
+pub(crate) fn checked_elements<T: FromWit>(function: &Function) -> Result<Elementwise, PlanError> {
+    let no_elements = || PlanError::NoElements {
+        function: function.to_string(),
+    };
+    let elementwise = function.elementwise().ok_or_else(no_elements)?;
+    let ty = elementwise.ty();
+    if !T::fits(&ty) {
+        return Err(PlanError::ElementType {
+            function: function.to_string(),
+            found: Box::new(ty),
+            wanted: T::wit(),
+        });
+    }
+    Ok(elementwise.clone())
 }
 
 fn candidates(module: &str, functions: &[String]) -> String {

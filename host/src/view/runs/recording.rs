@@ -37,7 +37,8 @@ impl Keeper {
         Some(Recording {
             recorder: self.begin(beginning(new))?,
             keeper: self.clone(),
-            keeps_results: new.plan.gives_outcomes(),
+            // What is read while tasks run is not in their results.
+            keeps_results: new.plan.gives_outcomes() && new.elements.is_none(),
             under_way: BTreeMap::new(),
             batch: Vec::new(),
         })
@@ -51,6 +52,7 @@ impl Keeper {
         (module, function): (&ModuleInfo, &str),
         input: &TaskInput,
         slot: &Slot,
+        keeps_result: bool,
     ) {
         let beginning = Beginning {
             kind: JobKind::Call,
@@ -70,7 +72,7 @@ impl Keeper {
             let Some(Outcome { result, usage }) = &done.outcome else {
                 return;
             };
-            let mut entry = keeper.entry(0, result.as_ref(), usage, true);
+            let mut entry = keeper.entry(0, result.as_ref(), usage, keeps_result);
             entry.input = input;
             let state = match entry.state {
                 TaskState::Done => JobState::Done,

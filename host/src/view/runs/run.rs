@@ -8,6 +8,7 @@ use super::submit::SubmitError;
 use crate::graph::Dependency;
 use crate::view::handles::job::Job;
 use crate::view::shared::core::Core;
+use crate::view::shared::elements::ElementBuffers;
 use crate::view::shared::tenant::TenantState;
 use rwasm_sandbox::input::{Chunks, Cut, Input, InputError};
 use rwasm_sandbox::limits::Limits;
@@ -25,6 +26,19 @@ impl Core {
         after: Vec<Dependency>,
     ) -> Result<Job, SubmitError> {
         let plan = Plan::new(module, spec)?;
+        self.run_planned(tenant, module, inputs, (spec, plan), after, None)
+    }
+
+    /// The same, as it was planned. Its tasks give `elements` while they run.
+    pub(crate) fn run_planned(
+        &self,
+        tenant: &Arc<TenantState>,
+        module: &Module,
+        inputs: Vec<Input>,
+        (spec, plan): (&JobSpec, Plan),
+        after: Vec<Dependency>,
+        elements: Option<Arc<ElementBuffers>>,
+    ) -> Result<Job, SubmitError> {
         let entries = match &self.keeper {
             Some(_) => input_entries(&inputs),
             None => Vec::new(),
@@ -35,6 +49,7 @@ impl Core {
         self.start(NewJob {
             inputs: entries,
             after,
+            elements,
             ..NewJob::of_run(tenant, spec, plan, setting, program, Box::new(chunks))
         })
     }

@@ -15,6 +15,7 @@ use crate::placement::Eligible;
 use crate::view::handles::job::Job;
 use crate::view::shared::core::{Core, lock};
 use crate::view::shared::desk::{Entrant, Work};
+use crate::view::shared::elements::ElementBuffers;
 use crate::view::shared::events::{Event, JobReply, Progress};
 use crate::view::shared::result::{JobError, JobResult};
 use crate::view::shared::settings::{JobSettings, TaskSettings};
@@ -53,6 +54,8 @@ pub(crate) struct NewJob<'a> {
     pub(crate) names_values: bool,
     pub(crate) after: Vec<Dependency>,
     pub(crate) follow: Vec<Dependency>,
+    /// Where its handle reads the elements of tasks that run.
+    pub(crate) elements: Option<Arc<ElementBuffers>>,
 }
 
 impl<'a> NewJob<'a> {
@@ -82,6 +85,7 @@ impl<'a> NewJob<'a> {
             names_values: false,
             after: Vec::new(),
             follow: Vec::new(),
+            elements: None,
         }
     }
 }
@@ -143,6 +147,7 @@ impl Core {
             backend: Arc::clone(&self.backend),
             dispatch_ids: Arc::clone(&self.dispatch_ids),
             reply: Arc::new(JobReply(events.clone())),
+            elements: new.elements,
         };
         let begin = Beginnings {
             machine,

@@ -43,6 +43,7 @@ impl Keeper {
         _: (&ModuleInfo, &str),
         _: &TaskInput,
         _: &Slot,
+        _: bool,
     ) {
         match *self {}
     }

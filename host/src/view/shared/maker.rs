@@ -4,6 +4,7 @@
 use crate::backend::Backend;
 use crate::dispatch::{Dispatch, DispatchPreset, DispatchedTask, Pushed, Reply, TaskInput};
 use crate::placement::Eligible;
+use rwasm_sandbox::element::ElementSink;
 use rwasm_sandbox::note::Listener;
 use rwasm_sandbox::sandbox::Callee;
 use rwasm_value::ids::{DispatchId, JobId};
@@ -29,6 +30,8 @@ pub(crate) struct Prepared {
     pub(crate) pushed: Option<Arc<Pushed>>,
     pub(crate) eligible: Eligible,
     pub(crate) attempt: u32,
+    /// Who reads the elements of its result while it runs.
+    pub(crate) elements: Option<Arc<dyn ElementSink>>,
 }
 
 impl Prepared {
@@ -61,6 +64,7 @@ impl Maker {
         dispatch.eligible = call.eligible;
         dispatch.pushed = call.pushed;
         dispatch.listener = Some(listener);
+        dispatch.elements = call.elements;
         Arc::new(dispatch)
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod admission;
 pub(crate) mod core;
 pub(crate) mod desk;
 pub(crate) mod drivers;
+pub(crate) mod elements;
 pub(crate) mod events;
 #[cfg(feature = "history")]
 pub(crate) mod keeper;
@@ -21,4 +22,3 @@ pub(crate) mod slot;
 pub(crate) mod stats;
 pub(crate) mod targets;
 pub(crate) mod tenant;
-pub(crate) mod within;

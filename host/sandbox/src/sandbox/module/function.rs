@@ -402,6 +402,7 @@ mod tests {
             binding: Binding::Plain,
             declared: None,
             is_fed: false,
+            elements: None,
         }
     }
 

@@ -136,6 +136,47 @@ pub struct Function {
     pub(super) declared: Option<Box<str>>,
     /// Whether its only parameter is a `stream<u8>`, so that an input flows into it instead of being copied.
     pub(in crate::sandbox) is_fed: bool,
+    /// What its result gives one after the other, if that is a stream or a future.
+    pub(super) elements: Option<Elementwise>,
+}
+
+/// What a result that is a stream or a future gives, also as the `ok` of a `result`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[doc(hidden)]
+pub enum Elementwise {
+    /// Any number of values of this type.
+    Stream(Type),
+    /// Bytes, in pieces as they come.
+    Bytes,
+    /// One value of this type.
+    Future(Type),
+}
+
+impl Elementwise {
+    /// Returns the type of one element.
+    #[must_use]
+    pub fn ty(&self) -> Type {
+        match self {
+            Self::Stream(ty) | Self::Future(ty) => ty.clone(),
+            Self::Bytes => Type::bytes(),
+        }
+    }
+}
+
+impl Function {
+    /// Returns what its result gives while a task still runs, if that is a stream or a future.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn elementwise(&self) -> Option<&Elementwise> {
+        self.elements.as_ref()
+    }
+
+    /// Returns the type of the elements that its result gives one after the other, if that is a stream or a future. Those of a
+    /// `stream<u8>` are pieces of its bytes.
+    #[must_use]
+    pub fn element_type(&self) -> Option<Type> {
+        self.elements.as_ref().map(Elementwise::ty)
+    }
 }
 
 /// A function that a module exports but no task can call, because its types cannot be values: a

@@ -40,6 +40,7 @@ pub(super) fn function(name: &str, ty: &FuncType) -> Result<Function, Uncallable
         binding: Binding::Plain,
         declared: None,
         is_fed: false,
+        elements: None,
     })
 }
 

@@ -4,6 +4,7 @@
 //! wasmtime carries elements of types that Rust knows, so that not every type can be one: see
 //! [`carried`](crate::sandbox::abi::carried).
 
+use super::Elementwise;
 use super::signature::{Obstacle, UnsupportedType};
 use super::wit::value_type;
 use crate::sandbox::abi::carried;
@@ -15,21 +16,31 @@ pub(super) struct Passed {
     pub(super) ty: Type,
     /// Whether it is or has a stream or a future.
     pub(super) is_streamed: bool,
+    /// What it gives one after the other, if it is a stream or a future itself.
+    pub(super) elements: Option<Elementwise>,
 }
 
 impl Passed {
     fn whole(ty: Type) -> Self {
-        let is_streamed = false;
-        Self { ty, is_streamed }
+        Self {
+            ty,
+            is_streamed: false,
+            elements: None,
+        }
     }
 }
 
 /// What is passed for a parameter, which may be a stream or a future.
 pub(super) fn param(resolve: &Resolve, ty: &WitType) -> Result<Passed, Obstacle> {
     match handle(resolve, ty)? {
-        Some(ty) => Ok(Passed {
-            ty,
+        Some(elements) => Ok(Passed {
+            ty: match &elements {
+                Elementwise::Stream(element) => Type::list(element.clone()),
+                Elementwise::Bytes => Type::bytes(),
+                Elementwise::Future(value) => value.clone(),
+            },
             is_streamed: true,
+            elements: Some(elements),
         }),
         None => value_type(resolve, ty).map(Passed::whole),
     }
@@ -44,12 +55,18 @@ pub(super) fn result(resolve: &Resolve, ty: &WitType) -> Result<Passed, Obstacle
         return param(resolve, ty);
     };
     let part = |ty: &WitType| result(resolve, ty).map(|passed| passed.ty);
+    let mut elements = None;
     let side = |ty: Option<&WitType>| ty.map(part).transpose();
     let ty = match &resolve.types[*id].kind {
         TypeDefKind::Type(inner) => return result(resolve, inner),
         TypeDefKind::Option(some) => Type::option(part(some)?),
         TypeDefKind::Result(sides) => {
-            Type::result(side(sides.ok.as_ref())?, side(sides.err.as_ref())?)
+            let ok = sides.ok.as_ref().map(|ty| result(resolve, ty));
+            let ok = ok.transpose()?;
+            // An error fails the task, so that the other side is its value.
+            let direct = ok.as_ref().filter(|ok| !matches!(ok.ty, Type::Result(_)));
+            elements = direct.and_then(|ok| ok.elements.clone());
+            Type::result(ok.map(|ok| ok.ty), side(sides.err.as_ref())?)
         }
         TypeDefKind::Tuple(tuple) => {
             let types = tuple.types.iter().map(part);
@@ -60,11 +77,12 @@ pub(super) fn result(resolve: &Resolve, ty: &WitType) -> Result<Passed, Obstacle
     Ok(Passed {
         ty,
         is_streamed: true,
+        elements,
     })
 }
 
-/// The value of a stream or a future; `None` if the type is neither.
-fn handle(resolve: &Resolve, ty: &WitType) -> Result<Option<Type>, Obstacle> {
+/// What a stream or a future gives; `None` if the type is neither.
+fn handle(resolve: &Resolve, ty: &WitType) -> Result<Option<Elementwise>, Obstacle> {
     let WitType::Id(id) = ty else {
         return Ok(None);
     };
@@ -83,9 +101,9 @@ fn handle(resolve: &Resolve, ty: &WitType) -> Result<Option<Type>, Obstacle> {
         };
         return Err(Obstacle::new(resolve, ty, kind));
     };
-    Ok(Some(if is_stream {
-        Type::list(element)
-    } else {
-        element
+    Ok(Some(match element {
+        Type::U8 if is_stream => Elementwise::Bytes,
+        element if is_stream => Elementwise::Stream(element),
+        element => Elementwise::Future(element),
     }))
 }

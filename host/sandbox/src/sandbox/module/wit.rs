@@ -161,11 +161,13 @@ fn bound(
         is_fed = passed.is_streamed && passed.ty.is_bytes() && function.params.len() == 1;
         params.push((param.name.clone(), passed.ty));
     }
+    let mut elements = None;
     let result = match &function.result {
         Some(ty) => {
             let passed = streamed::result(resolve, ty);
             let passed = passed.map_err(|obstacle| format!("its result {obstacle}"))?;
             is_streamed |= passed.is_streamed;
+            elements = passed.elements;
             Some(passed.ty)
         }
         None => None,
@@ -202,6 +204,7 @@ fn bound(
         binding,
         declared,
         is_fed,
+        elements,
     })
 }
 

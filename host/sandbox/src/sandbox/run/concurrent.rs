@@ -4,7 +4,7 @@
 //! What a call leaves running after it has returned belongs to the task and is run to its end, within its limits.
 
 use super::component::{called, exited};
-use super::streams::{Allowance, Feed, Returned, Unpackable, future_of, stream_of};
+use super::streams::{Allowance, Feed, Live, Returned, Unpackable, future_of, stream_of};
 use super::{core, failure};
 use crate::outcome::{Failure, FailureCode};
 use crate::sandbox::abi::val::{self, WriteError};
@@ -32,6 +32,7 @@ pub(super) async fn call(
 ) -> Result<Vec<u8>, Stop> {
     let arguments = arguments(store, callee, function, request)?;
     let allowance = Allowance::new(request.setting.limits.output.as_usize());
+    let live = Live::of(function, request);
     let result = function.result.as_ref();
     let returned = store
         .run_concurrent(async |accessor| {
@@ -45,7 +46,7 @@ pub(super) async fn call(
                     let val = std::mem::replace(val, Val::Bool(false));
                     accessor.with(|mut access| {
                         let store = &mut access.as_context_mut();
-                        Returned::begin(store, val, ty, &allowance).map(Some)
+                        Returned::begin(store, val, ty, (&allowance, live)).map(Some)
                     })?
                 }
                 _ => None,

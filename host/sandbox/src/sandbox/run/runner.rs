@@ -450,6 +450,7 @@ fn report(
     }
     Report {
         result,
+        delivered: state.delivered,
         peak_memory: state.limiter.peak_memory as u64,
         bytes_in: copied_size(module, request).unwrap_or_else(|| state.input().bytes_read()),
         fuel,
@@ -463,6 +464,7 @@ impl Report {
     pub fn refused(failure: Failure) -> Self {
         Self {
             result: Err(failure),
+            delivered: 0,
             peak_memory: 0,
             bytes_in: 0,
             fuel: None,

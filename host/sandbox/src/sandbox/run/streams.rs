@@ -1,8 +1,11 @@
 //! Streams and futures between a component and the host: what flows into a guest from an input or a value, and what is
-//! gathered from those that it returns.
+//! gathered from those that it returns, or read from them while it runs.
 
+use crate::element::ElementSink;
 use crate::sandbox::abi::{Element, with_element};
+use crate::sandbox::module::Function;
 use crate::sandbox::world::flows::End;
+use crate::sandbox::world::request::Request;
 use crate::sandbox::world::state::GuestState;
 use crate::sandbox::world::stdio::{OutputLimitPassed, Stdin, Turns};
 use rwasm_value::value::Type;
@@ -12,7 +15,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::sync::Notify;
 use wasmtime::component::{
     Destination, FutureConsumer, FutureReader, Source, StreamConsumer, StreamProducer,
@@ -191,6 +194,46 @@ impl Allowance {
     }
 }
 
+/// Who reads the elements of a result while its task runs.
+pub(super) struct Live {
+    sink: Arc<dyn ElementSink>,
+    task: u64,
+    /// What a single element may have.
+    limit: usize,
+}
+
+impl Live {
+    /// None if nobody does, or there are none.
+    pub(super) fn of(function: &Function, request: &Request<'_>) -> Option<Self> {
+        function.elementwise()?;
+        Some(Self {
+            sink: Arc::clone(request.surroundings.elements.as_ref()?),
+            task: request.surroundings.task,
+            limit: request.setting.limits.output.as_usize(),
+        })
+    }
+
+    fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.sink.poll_room(self.task, context)
+    }
+
+    /// Hands on elements in packed form; the largest of them has this many bytes.
+    fn put(
+        &self,
+        store: &mut GuestState,
+        count: usize,
+        packed: &[u8],
+        largest: usize,
+    ) -> Result<(), OutputLimitPassed> {
+        if largest > self.limit {
+            return Err(OutputLimitPassed);
+        }
+        store.delivered += packed.len() as u64;
+        self.sink.put(self.task, count, packed);
+        Ok(())
+    }
+}
+
 /// What a guest writes into a stream or a future that it has returned, packed as it comes.
 #[derive(Default)]
 pub(super) struct Gathered {
@@ -232,15 +275,17 @@ impl Gathered {
 struct Gatherer<T> {
     to: Arc<Gathered>,
     allowance: Allowance,
+    live: Option<Live>,
     element: PhantomData<fn() -> T>,
 }
 
 impl<T> Gatherer<T> {
-    fn new(allowance: &Allowance) -> (Self, Arc<Gathered>) {
+    fn new(allowance: &Allowance, live: Option<Live>) -> (Self, Arc<Gathered>) {
         let to = Arc::new(Gathered::default());
         let gatherer = Self {
             to: Arc::clone(&to),
             allowance: allowance.clone(),
+            live,
             element: PhantomData,
         };
         (gatherer, to)
@@ -260,6 +305,35 @@ impl<T: Element> Gatherer<T> {
         drop(state);
         self.allowance.take(taken)
     }
+
+    /// Waits until whoever reads along takes more, if somebody does.
+    fn poll_room(&self, context: &mut Context<'_>, finish: bool) -> Poll<Option<StreamResult>> {
+        match self.live.as_ref().map(|live| live.poll_room(context)) {
+            Some(Poll::Pending) if finish => Poll::Ready(Some(StreamResult::Cancelled)),
+            Some(Poll::Pending) => Poll::Pending,
+            Some(Poll::Ready(())) | None => Poll::Ready(None),
+        }
+    }
+
+    /// How many elements are taken at a time: what is large, one by one, if somebody reads along.
+    fn at_once(&self) -> usize {
+        if self.live.is_some() && std::mem::needs_drop::<T>() {
+            1
+        } else {
+            BATCH
+        }
+    }
+}
+
+/// Packs elements, and finds the size of the largest.
+fn packed<T: Element>(elements: &[T]) -> (Vec<u8>, usize) {
+    let (mut out, mut largest) = (Writer::default(), 0);
+    for element in elements {
+        let before = out.len();
+        element.write(&mut out);
+        largest = largest.max(out.len() - before);
+    }
+    (out.into_vec(), largest)
 }
 
 impl<T> Drop for Gatherer<T> {
@@ -274,15 +348,24 @@ impl<T: Element> StreamConsumer<GuestState> for Gatherer<T> {
 
     fn poll_consume(
         self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
         mut store: StoreContextMut<'_, GuestState>,
         mut from: Source<'_, T>,
-        _: bool,
+        finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
-        let mut elements = Vec::with_capacity(from.remaining(&mut store).min(BATCH));
+        if let Some(ended) = ready!(self.poll_room(context, finish)) {
+            return Poll::Ready(Ok(ended));
+        }
+        let mut elements = Vec::with_capacity(from.remaining(&mut store).min(self.at_once()));
         if elements.capacity() > 0 {
             from.read(&mut store, &mut elements)?;
-            self.add(&elements)?;
+            match &self.live {
+                None => self.add(&elements)?,
+                Some(live) => {
+                    let (packed, largest) = packed(&elements);
+                    live.put(store.data_mut(), elements.len(), &packed, largest)?;
+                }
+            }
         }
         Poll::Ready(Ok(StreamResult::Completed))
     }
@@ -294,14 +377,20 @@ impl<T: Element> FutureConsumer<GuestState> for Gatherer<T> {
     fn poll_consume(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
-        store: StoreContextMut<'_, GuestState>,
+        mut store: StoreContextMut<'_, GuestState>,
         mut from: Source<'_, T>,
         _: bool,
     ) -> Poll<wasmtime::Result<()>> {
         let mut value = None;
-        from.read(store, &mut value)?;
+        from.read(&mut store, &mut value)?;
         if let Some(value) = value {
-            self.add(&[value])?;
+            let value = [value];
+            // It stays the value of the task, too; there is room for the only one.
+            self.add(&value)?;
+            if let Some(live) = &self.live {
+                let (packed, largest) = packed(&value);
+                live.put(store.data_mut(), 1, &packed, largest)?;
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -315,13 +404,27 @@ impl StreamConsumer<GuestState> for ByteGatherer {
 
     fn poll_consume(
         self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        store: StoreContextMut<'_, GuestState>,
+        context: &mut Context<'_>,
+        mut store: StoreContextMut<'_, GuestState>,
         from: Source<'_, u8>,
-        _: bool,
+        finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
-        let mut from = from.as_direct(store);
+        if let Some(ended) = ready!(self.0.poll_room(context, finish)) {
+            return Poll::Ready(Ok(ended));
+        }
+        let mut from = from.as_direct(store.as_context_mut());
         let bytes = from.remaining();
+        if let Some(live) = &self.0.live {
+            // However few bytes a task may return, the stream moves on.
+            let count = bytes.len().min(PIECE).min(live.limit.max(1));
+            let mut out = Writer::default();
+            out.put_bytes(&bytes[..count]);
+            from.mark_read(count);
+            if count > 0 {
+                live.put(store.data_mut(), 1, &out.into_vec(), count)?;
+            }
+            return Poll::Ready(Ok(StreamResult::Completed));
+        }
         let count = bytes.len();
         self.0.allowance.take(count)?;
         let mut state = self.0.to.state();
@@ -338,16 +441,16 @@ pub(super) fn gather_stream(
     store: StoreContextMut<'_, GuestState>,
     stream: wasmtime::component::StreamAny,
     element: &Type,
-    allowance: &Allowance,
+    (allowance, live): (&Allowance, Option<Live>),
 ) -> wasmtime::Result<Arc<Gathered>> {
     if *element == Type::U8 {
-        let (gatherer, gathered) = Gatherer::new(allowance);
+        let (gatherer, gathered) = Gatherer::new(allowance, live);
         let stream = stream.try_into_stream_reader::<u8>()?;
         stream.pipe(store, ByteGatherer(gatherer))?;
         return Ok(gathered);
     }
     let gathered = with_element!(element, T => {
-        let (gatherer, gathered) = Gatherer::<T>::new(allowance);
+        let (gatherer, gathered) = Gatherer::<T>::new(allowance, live);
         stream.try_into_stream_reader::<T>()?.pipe(store, gatherer)?;
         gathered
     });
@@ -359,10 +462,10 @@ pub(super) fn gather_future(
     store: StoreContextMut<'_, GuestState>,
     future: wasmtime::component::FutureAny,
     ty: &Type,
-    allowance: &Allowance,
+    (allowance, live): (&Allowance, Option<Live>),
 ) -> wasmtime::Result<Arc<Gathered>> {
     let gathered = with_element!(ty, T => {
-        let (gatherer, gathered) = Gatherer::<T>::new(allowance);
+        let (gatherer, gathered) = Gatherer::<T>::new(allowance, live);
         future.try_into_future_reader::<T>()?.pipe(store, gatherer)?;
         gathered
     });
@@ -387,31 +490,33 @@ pub(super) enum Unpackable {
 }
 
 impl Returned {
-    /// Begins to read all streams and futures of a result.
+    /// Begins to read all streams and futures of a result. What `live` reads along is the result itself, or the `ok` of one.
     pub(super) fn begin(
         store: &mut StoreContextMut<'_, GuestState>,
         val: Val,
         ty: &Type,
-        allowance: &Allowance,
+        (allowance, mut live): (&Allowance, Option<Live>),
     ) -> wasmtime::Result<Self> {
-        let mut part = |val: Val, ty: &Type| Self::begin(store, val, ty, allowance);
-        let mut boxed = |val: Option<Box<Val>>, ty: Option<&Type>| match (val, ty) {
-            (Some(val), Some(ty)) => part(*val, ty).map(|part| Some(Box::new(part))),
+        let to_ok = live.take_if(|_| matches!(val, Val::Result(Ok(_))));
+        let mut boxed = |val: Option<Box<Val>>, ty: Option<&Type>, live| match (val, ty) {
+            (Some(val), Some(ty)) => {
+                Self::begin(store, *val, ty, (allowance, live)).map(|part| Some(Box::new(part)))
+            }
             _ => Ok(None),
         };
         Ok(match (val, ty) {
-            (Val::Option(some), Type::Option(ty)) => Self::Option(boxed(some, Some(ty))?),
+            (Val::Option(some), Type::Option(ty)) => Self::Option(boxed(some, Some(ty), None)?),
             (Val::Result(Ok(ok)), Type::Result(sides)) => {
-                Self::Result(Ok(boxed(ok, sides.ok.as_ref())?))
+                Self::Result(Ok(boxed(ok, sides.ok.as_ref(), to_ok)?))
             }
             (Val::Result(Err(err)), Type::Result(sides)) => {
-                Self::Result(Err(boxed(err, sides.err.as_ref())?))
+                Self::Result(Err(boxed(err, sides.err.as_ref(), None)?))
             }
             (Val::Tuple(vals), Type::Tuple(types)) => {
                 let parts = vals.into_iter().zip(types.iter());
                 Self::Tuple(
                     parts
-                        .map(|(val, ty)| Self::begin(store, val, ty, allowance))
+                        .map(|(val, ty)| Self::begin(store, val, ty, (allowance, None)))
                         .collect::<wasmtime::Result<_>>()?,
                 )
             }
@@ -419,13 +524,13 @@ impl Returned {
                 store.as_context_mut(),
                 stream,
                 element,
-                allowance,
+                (allowance, live),
             )?),
             (Val::Future(future), ty) => Self::Future(gather_future(
                 store.as_context_mut(),
                 future,
                 ty,
-                allowance,
+                (allowance, live),
             )?),
             (val, _) => Self::Whole(val),
         })

@@ -3,6 +3,7 @@
 use super::dirs::GrantedDirs;
 use super::net::Peers;
 use crate::cancel::Cancel;
+use crate::element::ElementSink;
 use crate::grants::Grants;
 use crate::input::Chunk;
 use crate::limits::Limits;
@@ -103,6 +104,8 @@ pub struct Surroundings {
     pub pushed: Option<Arc<PushedValues>>,
     pub listener: Option<Arc<dyn Listener>>,
     pub recorder: Option<Arc<dyn Recorder>>,
+    /// Who reads the elements of its result while it runs; otherwise they are gathered into a value.
+    pub elements: Option<Arc<dyn ElementSink>>,
 }
 
 impl Setting {
@@ -134,6 +137,7 @@ impl Surroundings {
             pushed: None,
             listener: None,
             recorder: None,
+            elements: None,
         }
     }
 }
@@ -153,6 +157,9 @@ pub struct Request<'a> {
 pub struct Report {
     #[doc(hidden)]
     pub result: Result<Packed, Failure>,
+    /// The bytes of the elements that were read while it ran.
+    #[doc(hidden)]
+    pub delivered: u64,
     #[doc(hidden)]
     pub peak_memory: u64,
     #[doc(hidden)]

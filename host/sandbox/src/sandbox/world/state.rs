@@ -36,6 +36,8 @@ pub(in crate::sandbox) struct GuestState {
     pub(in crate::sandbox) stdio: Stdio,
     /// The input that flows into its function as a stream.
     pub(in crate::sandbox) fed: Option<Stdin>,
+    /// The bytes of its result's elements that were read while it ran.
+    pub(in crate::sandbox) delivered: u64,
     /// What it may ask of the host, and what it reported.
     pub(in crate::sandbox) desk: Desk,
     pub(in crate::sandbox) files: Files,
@@ -83,6 +85,7 @@ impl GuestState {
             stopped: None,
             stdio,
             fed: None,
+            delivered: 0,
             desk: Desk::new(setting, request.surroundings),
             files: Files::new(&setting.grants, &setting.limits),
             pending: Pending::new(entries(&setting.limits)),
@@ -100,6 +103,7 @@ impl GuestState {
         self.cancel = request.cancel.clone();
         self.stopped = None;
         self.fed = None;
+        self.delivered = 0;
         self.limiter.refused = None;
         // What was kept has its memory already.
         self.limiter.record();

@@ -86,7 +86,10 @@ impl Driver {
     ) -> Finished<Part, Fault> {
         let Outcome { result, usage } = outcome;
         let cost = usage.run_time;
-        let size = result.as_ref().map_or(0, |value| value.len() as u64);
+        let elements = self.context.elements.as_ref();
+        // What it has given and nobody has read waits with it for its turn.
+        let unread = elements.map_or(0, |elements| elements.held(origin.index));
+        let size = result.as_ref().map_or(0, |value| value.len() as u64) + unread;
         let result = match result {
             Ok(value) => {
                 let is_delivered = !is_merge && self.context.plan.gives_outcomes();

@@ -8,6 +8,7 @@ use crate::placement::{Eligible, Stage};
 use crate::view::runs::ending::Part;
 use crate::view::runs::pieces::Piece;
 use rwasm_sandbox::cancel::Cancel;
+use rwasm_sandbox::element::ElementSink;
 use rwasm_sandbox::note::Listener;
 use rwasm_sandbox::outcome::{ArgumentSource, FailureCode, Origin};
 use rwasm_sandbox::sandbox::Arguments;
@@ -110,6 +111,9 @@ impl Driver {
         }
         dispatch.pushed.clone_from(&context.pushed);
         dispatch.listener = Some(Arc::clone(&context.slot) as Arc<dyn Listener>);
+        if let Some(elements) = context.elements.as_ref().filter(|_| !is_merge) {
+            dispatch.elements = Some(Arc::clone(elements) as Arc<dyn ElementSink>);
+        }
         let dispatch = Arc::new(dispatch);
         self.stats.dispatches += 1;
         let flight = Flight {

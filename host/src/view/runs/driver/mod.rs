@@ -25,6 +25,7 @@ use crate::job::{ChunkFacts, Decision, Ending, Machine, ReadRequest, TaskId};
 use crate::merge::Fold;
 use crate::placement::Eligible;
 use crate::timers::Timers;
+use crate::view::shared::elements::ElementBuffers;
 use crate::view::shared::events::{Event, Progress};
 use crate::view::shared::result::{JobError, JobResult, TaskRecord};
 use crate::view::shared::slot::{Done, Slot};
@@ -67,6 +68,8 @@ pub(crate) struct Context {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) dispatch_ids: Arc<AtomicU64>,
     pub(crate) reply: Arc<dyn Reply>,
+    /// Where the handle reads the elements of tasks that run.
+    pub(crate) elements: Option<Arc<ElementBuffers>>,
 }
 
 impl Context {

@@ -543,6 +543,7 @@ impl<'a> Binder<'a> {
             binding: Binding::Script(Arc::new(Steps(self.steps))),
             declared: None,
             is_fed: false,
+            elements: None,
         })
     }
 }

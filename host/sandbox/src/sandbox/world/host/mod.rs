@@ -102,6 +102,7 @@ impl Desk {
             pushed,
             listener,
             recorder: _,
+            elements: _,
         } = surroundings;
         // A deterministic outcome must not depend on where the task runs.
         let (told_engine, engine_count) = if setting.deterministic {
