@@ -3,8 +3,8 @@
 
 use crate::cluster::{Cluster, Tenant};
 use crate::view::{
-    ApplyError, CompositeError, DirectView, LoadBalancedView, SubmitError, TargetError, Targets,
-    Task, TaskError, Tasks,
+    ApplyError, CompositeError, DirectView, ElementView, Elements, LoadBalancedView, SubmitError,
+    TargetError, Targets, Task, TaskError, Tasks,
 };
 use rwasm_sandbox::sandbox::Callable;
 use rwasm_value::value::{FromWit, Params};
@@ -138,6 +138,13 @@ impl DirectView {
     }
 }
 
+impl<V> ElementView<V> {
+    /// Returns the same view, whose calls block the calling thread.
+    pub fn blocking(self) -> Blocking<Self> {
+        Blocking(self)
+    }
+}
+
 impl Blocking<LoadBalancedView> {
     /// [`LoadBalancedView::submit`], which blocks for room in the queue, not for the result.
     ///
@@ -161,6 +168,20 @@ impl Blocking<LoadBalancedView> {
         arguments: P::At<'_>,
     ) -> Result<R, ApplyError<TaskError>> {
         pollster::block_on(self.0.apply(function, arguments))
+    }
+}
+
+impl Blocking<ElementView<LoadBalancedView>> {
+    /// [`ElementView::submit`], which blocks for room in the queue, not for elements.
+    ///
+    /// # Errors
+    /// As for [`ElementView::submit`].
+    pub fn submit<P: Params, R, T: FromWit>(
+        &self,
+        function: &Callable<P, R>,
+        arguments: P::At<'_>,
+    ) -> Result<Elements<T>, SubmitError> {
+        pollster::block_on(self.0.submit(function, arguments))
     }
 }
 

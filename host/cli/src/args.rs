@@ -454,9 +454,10 @@ impl Arguments {
         // heed them.
         if let Command::Run(run) = &mut self.command
             && run.merge != Some(Merge::None)
-            && matches.value_source("unordered") != Some(ValueSource::CommandLine)
         {
-            run.many.unordered = false;
+            let is_typed = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
+            run.many.unordered &= is_typed("unordered");
+            run.task.elements &= is_typed("elements");
         }
         let is_typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
         #[cfg(feature = "nats")]
@@ -537,7 +538,14 @@ impl Arguments {
 
 /// Options that say something to whoever watches a job to its end.
 #[cfg(feature = "nats")]
-const OF_THOSE_WHO_WATCH: [&str; 5] = ["output", "report", "history", "stats", "unordered"];
+const OF_THOSE_WHO_WATCH: [&str; 6] = [
+    "output",
+    "report",
+    "history",
+    "stats",
+    "unordered",
+    "elements",
+];
 
 /// How near the source of an option's value is.
 fn rank(matches: &ArgMatches, id: &str) -> u8 {

@@ -197,6 +197,7 @@ impl CliError {
                 SubmitError::Plan(
                     PlanError::Targets(_)
                     | PlanError::UnorderedMerge
+                    | PlanError::ElementsMerge
                     | PlanError::ArgumentsForFunction { .. },
                 )
                 | SubmitError::Targets(_)

@@ -76,6 +76,13 @@ pub(crate) struct TaskOptions {
     #[arg(long, value_name = "FORMAT", env = "RWASM_FORMAT", hide_env = true, value_parser = format_parser(), help_heading = OUTCOME)]
     pub(crate) format: Option<Format>,
 
+    /// Print each element of a stream that a function returns as it comes; `run` requires --merge none
+    ///
+    /// An element is a result of its own, on a line, and a function may return a future too. The limit on results then is one on
+    /// elements. With --retries, --deterministic or --cluster, elements come when their task has ended, within that limit.
+    #[arg(long, env = "RWASM_ELEMENTS", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, hide_env = true, help_heading = OUTCOME)]
+    pub(crate) elements: bool,
+
     /// Write the result to FILE once it is complete
     #[arg(short, long, value_name = "FILE", env = "RWASM_OUTPUT", hide_env = true, help_heading = OUTCOME)]
     pub(crate) output: Option<PathBuf>,

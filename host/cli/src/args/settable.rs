@@ -9,7 +9,7 @@ use clap::Command;
 use rwasm_cluster::DETERMINISTIC_FUEL;
 
 /// Options that it may set, by their ids: how its own job is cut, spread, merged, retried and shown, and lower limits.
-const ALLOWED: [&str; 37] = [
+const ALLOWED: [&str; 38] = [
     "abi",
     "argv0",
     "backoff",
@@ -18,6 +18,7 @@ const ALLOWED: [&str; 37] = [
     "deadline",
     "deterministic",
     "dispatch_size",
+    "elements",
     "engines",
     "format",
     "fuel",

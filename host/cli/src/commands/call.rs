@@ -9,15 +9,15 @@ use crate::output::report::Subject;
 use crate::output::results::Output;
 use crate::output::summary::{Summary, figures};
 use crate::pipeline::{
-    Ended, Plan, Progress, RunningJob, Settings, Wording, carry_out, function, read_module,
-    read_script, result_type, scripted,
+    EitherJob, Ended, Plan, Progress, RunningElements, RunningJob, Settings, Wording, carry_out,
+    element_type, function, read_module, read_script, result_type, scripted,
 };
 #[cfg(feature = "nats")]
 use rwasm_cluster::durable::{DurableJobs, DurableSettings};
 use rwasm_cluster::format::{Call, Format, arguments_from_text, arguments_of_core};
 use rwasm_cluster::{
-    Argument, ArgumentError, Cluster, DynamicCallable, EngineId, Module, Need, SubmitError,
-    TaskInfo, TaskSettings, Tasks, Type, Value, ViewKind,
+    Argument, ArgumentError, Cluster, DynamicCallable, Elements, EngineId, Module, Need,
+    SubmitError, TaskInfo, TaskSettings, Tasks, Type, Value, ViewKind,
 };
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -38,6 +38,8 @@ struct Calls {
     view: ViewKind,
     task: TaskSettings,
     format: Format,
+    elements: bool,
+    is_quiet: bool,
 }
 
 impl Calls {
@@ -65,7 +67,20 @@ impl Calls {
             called.values(&function)?
         };
         let format = settings.output.format.unwrap_or(Format::Text);
-        check_format(format, result_type(&function).as_ref())?;
+        let elements = settings.output.elements;
+        let printed = if elements {
+            Some(element_type(&function)?)
+        } else {
+            result_type(&function)
+        };
+        check_format(format, printed.as_ref())?;
+        if elements && matches!(settings.view, ViewKind::Direct(_)) {
+            return Err(CliError::Wrong {
+                message: "--elements prints what one call gives, but --targets calls the function on each engine"
+                    .to_owned(),
+                hint: "omit --elements or --targets".to_owned(),
+            });
+        }
         task.memo = memo(format);
         Ok(Self {
             module,
@@ -74,6 +89,8 @@ impl Calls {
             view: settings.view.clone(),
             task,
             format,
+            elements,
+            is_quiet: settings.output.is_quiet,
         })
     }
 
@@ -91,10 +108,17 @@ impl Calls {
         let task = view.blocking().submit(&self.function, self.arguments)?;
         Ok(Tasks::join([task]))
     }
+
+    /// The same, for whoever reads the elements of the result as they come.
+    fn submit_elements(self, cluster: &Cluster) -> Result<Elements<Value>, SubmitError> {
+        let view = cluster.load_balanced_view().task_settings(self.task);
+        let view = view.elements().blocking();
+        view.submit(&self.function, self.arguments)
+    }
 }
 
 impl Plan for Calls {
-    type Running = RunningCalls;
+    type Running = EitherJob<RunningCalls>;
 
     const WORDING: Wording = Wording {
         piece: "call",
@@ -117,13 +141,20 @@ impl Plan for Calls {
         }
     }
 
-    fn begin(self, cluster: &Cluster) -> Result<RunningCalls, SubmitError> {
-        let (format, are_records) = (self.format, self.are_many());
-        Ok(RunningCalls {
+    fn begin(self, cluster: &Cluster) -> Result<Self::Running, SubmitError> {
+        let (format, are_records, is_quiet) = (self.format, self.are_many(), self.is_quiet);
+        if self.elements {
+            return Ok(EitherJob::Elements(RunningElements {
+                elements: self.submit_elements(cluster)?,
+                format,
+                is_quiet,
+            }));
+        }
+        Ok(EitherJob::Whole(RunningCalls {
             tasks: Arc::new(self.submit(cluster)?),
             format,
             are_records,
-        })
+        }))
     }
 
     #[cfg(feature = "nats")]

@@ -11,15 +11,15 @@ use crate::output::summary::Summary;
 #[cfg(feature = "nats")]
 use crate::pipeline::durable;
 use crate::pipeline::{
-    Ended, Plan, Progress, RunningJob, STDIN_NAME, Settings, Wording, carry_out, function,
-    is_stdin, read_module, result_type, scripted,
+    EitherJob, Ended, Plan, Progress, RunningElements, RunningJob, STDIN_NAME, Settings, Wording,
+    carry_out, element_type, function, is_stdin, read_module, result_type, scripted,
 };
 use crate::text::shell_word;
 use anyhow::Context as _;
 use rwasm_cluster::format::{Format, arguments_from_text};
 use rwasm_cluster::plain;
 use rwasm_cluster::{
-    Cluster, DynamicCallable, InputError, JobSettings, Map, Merge, Module, SubmitError,
+    Cluster, DynamicCallable, Elements, InputError, JobSettings, Map, Merge, Module, SubmitError,
     TaskSettings, Type, Value, ViewKind,
 };
 #[cfg(feature = "nats")]
@@ -47,6 +47,7 @@ struct LineMap {
     task: TaskSettings,
     job: JobSettings,
     format: Format,
+    elements: bool,
     is_quiet: bool,
 }
 
@@ -66,7 +67,13 @@ impl LineMap {
             (module, function)
         };
         let format = settings.output.format.unwrap_or(Format::Jsonl);
-        check_format(format, result_type(&function).as_ref())?;
+        let elements = settings.output.elements;
+        let printed = if elements {
+            Some(element_type(&function)?)
+        } else {
+            result_type(&function)
+        };
+        check_format(format, printed.as_ref())?;
         let lines = Lines::open(arguments, &function)?;
         let mut task = settings.task.clone();
         task.memo = memo(format);
@@ -81,6 +88,7 @@ impl LineMap {
             task,
             job,
             format,
+            elements,
             is_quiet: settings.output.is_quiet,
         })
     }
@@ -104,10 +112,33 @@ impl LineMap {
             .job_settings(self.job)
             .map_lines(&self.function, &name, input)
     }
+
+    /// The same, for whoever reads the elements of results as they come.
+    fn submit_elements(self, cluster: &Cluster) -> Result<Elements<Value>, SubmitError> {
+        let Lines { name, input } = self.lines;
+        let balanced = cluster.load_balanced_view();
+        let balanced = match self.view {
+            ViewKind::Direct(targets) => {
+                return cluster
+                    .direct_view(targets)?
+                    .task_settings(self.task)
+                    .job_settings(self.job)
+                    .elements()
+                    .map_lines(&self.function, &name, input);
+            }
+            ViewKind::BalancedAmong(targets) => balanced.targets(targets),
+            _ => balanced,
+        };
+        balanced
+            .task_settings(self.task)
+            .job_settings(self.job)
+            .elements()
+            .map_lines(&self.function, &name, input)
+    }
 }
 
 impl Plan for LineMap {
-    type Running = RunningMap;
+    type Running = EitherJob<RunningMap>;
 
     const WORDING: Wording = Wording {
         piece: "line",
@@ -127,13 +158,20 @@ impl Plan for LineMap {
         TaskNaming::ByIndex
     }
 
-    fn begin(self, cluster: &Cluster) -> Result<RunningMap, SubmitError> {
+    fn begin(self, cluster: &Cluster) -> Result<Self::Running, SubmitError> {
         let (format, is_quiet) = (self.format, self.is_quiet);
-        Ok(RunningMap {
+        if self.elements {
+            return Ok(EitherJob::Elements(RunningElements {
+                elements: self.submit_elements(cluster)?,
+                format,
+                is_quiet,
+            }));
+        }
+        Ok(EitherJob::Whole(RunningMap {
             map: self.submit(cluster)?,
             format,
             is_quiet,
-        })
+        }))
     }
 
     #[cfg(feature = "nats")]

@@ -11,12 +11,12 @@ use crate::output::summary::Summary;
 #[cfg(feature = "nats")]
 use crate::pipeline::durable;
 use crate::pipeline::{
-    Ended, Plan, Progress, RunningJob, STDIN_NAME, Settings, Wording, carry_out, is_stdin,
-    read_module,
+    EitherJob, Ended, Plan, Progress, RunningElements, RunningJob, STDIN_NAME, Settings, Wording,
+    carry_out, is_stdin, read_module,
 };
 #[cfg(feature = "nats")]
 use rwasm_cluster::durable::{DurableJobs, DurableSettings};
-use rwasm_cluster::{Cluster, Form, Input, Job, JobSpec, Merge, Module, SubmitError};
+use rwasm_cluster::{Cluster, Form, Input, Job, JobSpec, Merge, Module, PlanError, SubmitError};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
@@ -35,6 +35,7 @@ struct Run {
     /// How outcomes are merged, which the spec may leave to the module.
     merge: Merge,
     format: RunFormat,
+    elements: bool,
     is_quiet: bool,
 }
 
@@ -51,6 +52,9 @@ impl Run {
         let merge = spec
             .merge_for(&module)
             .map_err(|error| CliError::Submit(error.into()))?;
+        if settings.output.elements && merge != Merge::None {
+            return Err(CliError::Submit(PlanError::ElementsMerge.into()));
+        }
         let format = RunFormat::new(settings.output.format, &merge);
         format.check(&spec, &module)?;
         let inputs = inputs(&module, arguments)?;
@@ -60,13 +64,14 @@ impl Run {
             spec,
             merge,
             format,
+            elements: settings.output.elements,
             is_quiet: settings.output.is_quiet,
         })
     }
 }
 
 impl Plan for Run {
-    type Running = RunningRun;
+    type Running = EitherJob<RunningRun>;
 
     const WORDING: Wording = Wording {
         piece: "chunk",
@@ -86,13 +91,20 @@ impl Plan for Run {
         TaskNaming::ByIndex
     }
 
-    fn begin(self, cluster: &Cluster) -> Result<RunningRun, SubmitError> {
+    fn begin(self, cluster: &Cluster) -> Result<Self::Running, SubmitError> {
         let spec = self.format.applied_to(self.spec);
-        Ok(RunningRun {
+        if self.elements {
+            return Ok(EitherJob::Elements(RunningElements {
+                elements: cluster.run_elements(&self.module, self.inputs, &spec)?,
+                format: self.format.of_record(),
+                is_quiet: self.is_quiet,
+            }));
+        }
+        Ok(EitherJob::Whole(RunningRun {
             job: cluster.run(&self.module, self.inputs, &spec)?,
             format: self.format,
             is_quiet: self.is_quiet,
-        })
+        }))
     }
 
     #[cfg(feature = "nats")]

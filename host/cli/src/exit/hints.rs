@@ -55,6 +55,10 @@ pub(super) fn submit_hint(error: &SubmitError) -> Option<String> {
             "choose another reducer with --reduce, or a built-in merge with --merge"
         }
         SubmitError::Plan(PlanError::UnorderedMerge) => "add --merge none, or omit --unordered",
+        SubmitError::Plan(PlanError::ElementsMerge) => "add --merge none, or omit --elements",
+        SubmitError::Plan(PlanError::NoElements { .. } | PlanError::ElementsOfCommand { .. }) => {
+            "omit --elements"
+        }
         SubmitError::Plan(PlanError::Merge(_)) => {
             "choose another --merge, or --merge none to print one line per result"
         }

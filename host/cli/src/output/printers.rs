@@ -7,8 +7,8 @@ use crate::text::in_options;
 use anyhow::Context as _;
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{
-    Builtin, Failure, Job, JobError, JobResult, JobSpec, Map, Merge, Module, Origin, Packed,
-    TaskError, TaskFailure, Type, Value,
+    Builtin, Elements, Failure, Job, JobError, JobResult, JobSpec, Map, Merge, Module, Origin,
+    Packed, TaskError, TaskFailure, Type, Value,
 };
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ impl RunFormat {
     }
 
     /// The format of one outcome that is printed as it comes.
-    fn of_record(self) -> Format {
+    pub(crate) fn of_record(self) -> Format {
         match self.format {
             // A record is one line, whatever it holds.
             Format::Jsonl if self.is_records => Format::Json,
@@ -206,7 +206,9 @@ impl MapPrinter {
             match outcome {
                 Ok(value) => self.output.record(&value, self.format)?,
                 Err(error) => match (error, map.error()) {
-                    (TaskError::Failed(failed), None) => self.failed(&failed)?,
+                    (TaskError::Failed(failed), None) => {
+                        tolerated(&mut self.output, self.format, self.is_quiet, &failed)?;
+                    }
                     (error, ended) => {
                         // What came before the failure is good, and is printed.
                         self.output.flush()?;
@@ -217,29 +219,75 @@ impl MapPrinter {
         }
         self.output.complete()
     }
+}
 
-    /// A tolerated failure stands in its place, where the format has a way to say so.
-    fn failed(&mut self, failed: &Arc<TaskFailure>) -> Result<(), CliError> {
-        let failure = &failed.failure;
-        if matches!(self.format, Format::Json | Format::Jsonl) {
-            let mut said = vec![
-                ("code".into(), failure.code.name().to_owned().into()),
-                (
-                    "message".into(),
-                    in_options(&failure.message).into_owned().into(),
-                ),
-            ];
-            if let Some(line) = &failure.last_line {
-                said.push(("last_line".into(), line.to_string().into()));
+/// Where and how the elements of results are printed.
+pub(crate) struct ElementPrinter {
+    pub(crate) output: Output,
+    pub(crate) format: Format,
+    pub(crate) is_quiet: bool,
+}
+
+impl ElementPrinter {
+    /// Prints all elements as they come, up to a failure that is not tolerated.
+    pub(crate) fn all(mut self, elements: &mut Elements<Value>) -> Result<(), CliError> {
+        // A call is one task, whose failure nobody tolerates.
+        let is_call = elements.progress().is_none();
+        // The pieces of a stream of bytes are no lines.
+        let are_pieces = elements.are_pieces() && matches!(self.format, Format::Text | Format::Raw);
+        loop {
+            let mut next = elements.try_next_element();
+            if next.is_none() {
+                // Whoever reads along has all there is before the next is waited for.
+                self.output.flush()?;
+                next = elements.next_element();
             }
-            let record = Value::Record(vec![("error".into(), Value::Record(said))]);
-            return self.output.value(&record, Format::Json);
+            let Some((_, element)) = next else { break };
+            match element {
+                Ok(value) if are_pieces => self.output.value(&value, self.format)?,
+                Ok(value) => self.output.record(&value, self.format)?,
+                Err(error) => match (error, elements.error()) {
+                    (TaskError::Failed(failed), None) if !is_call => {
+                        tolerated(&mut self.output, self.format, self.is_quiet, &failed)?;
+                    }
+                    (error, ended) => {
+                        // What came before the failure is good, and is printed.
+                        self.output.flush()?;
+                        return Err(ending(error, ended));
+                    }
+                },
+            }
         }
-        if !self.is_quiet {
-            warn(&failed_task(&failed.origin, failure));
-        }
-        Ok(())
+        self.output.complete()
     }
+}
+
+/// A tolerated failure stands in its place, where the format has a way to say so.
+fn tolerated(
+    output: &mut Output,
+    format: Format,
+    is_quiet: bool,
+    failed: &Arc<TaskFailure>,
+) -> Result<(), CliError> {
+    let failure = &failed.failure;
+    if matches!(format, Format::Json | Format::Jsonl) {
+        let mut said = vec![
+            ("code".into(), failure.code.name().to_owned().into()),
+            (
+                "message".into(),
+                in_options(&failure.message).into_owned().into(),
+            ),
+        ];
+        if let Some(line) = &failure.last_line {
+            said.push(("last_line".into(), line.to_string().into()));
+        }
+        let record = Value::Record(vec![("error".into(), Value::Record(said))]);
+        return output.value(&record, Format::Json);
+    }
+    if !is_quiet {
+        warn(&failed_task(&failed.origin, failure));
+    }
+    Ok(())
 }
 
 /// The error that ended the map.

@@ -11,12 +11,14 @@ mod limits;
 mod module;
 
 mod cluster;
+mod elements;
 mod job;
 pub(crate) mod output;
 #[cfg(feature = "nats")]
 mod store;
 
 pub(crate) use cluster::{RunningCluster, warn_of_shortages};
+pub(crate) use elements::{EitherJob, RunningElements, element_type};
 pub(crate) use job::{Ended, Plan, Progress, RunningJob, Wording};
 pub(crate) use limits::limits;
 pub(crate) use module::{function, is_stdin, read_module, read_script, result_type, scripted};

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct OutputSettings {
     /// How results are written; by default as fits what the job gives.
     pub(crate) format: Option<Format>,
+    /// Whether the elements of streams are results of their own, as they come.
+    pub(crate) elements: bool,
     /// The file of the results; by default stdout.
     results: Option<PathBuf>,
     /// The file of the report, if there is to be one.
@@ -34,6 +36,7 @@ impl OutputSettings {
         let stderr = StderrShown::resolve(task.stderr, &task.loudness);
         Ok(Self {
             format: task.format,
+            elements: task.elements,
             results: task.output.clone(),
             report: task.report.clone(),
             shows_stats: task.stats,

@@ -117,6 +117,12 @@ impl<T> Elements<T> {
         }
     }
 
+    /// Returns whether they are pieces of a stream of bytes, which belong together.
+    #[must_use]
+    pub fn are_pieces(&self) -> bool {
+        self.elementwise == Elementwise::Bytes
+    }
+
     /// Cancels what runs, and returns at once. Elements that are there can still be taken.
     pub fn abort(&self) {
         self.canceller().cancel();
