@@ -10,6 +10,7 @@ mod call;
 mod cluster;
 mod commands;
 mod concurrent;
+mod elements;
 mod failures;
 mod forged;
 mod grants_files;
