@@ -144,11 +144,11 @@ impl Plan for Calls {
     fn begin(self, cluster: &Cluster) -> Result<Self::Running, SubmitError> {
         let (format, are_records, is_quiet) = (self.format, self.are_many(), self.is_quiet);
         if self.elements {
-            return Ok(EitherJob::Elements(RunningElements {
+            return Ok(EitherJob::Elements(Box::new(RunningElements {
                 elements: self.submit_elements(cluster)?,
                 format,
                 is_quiet,
-            }));
+            })));
         }
         Ok(EitherJob::Whole(RunningCalls {
             tasks: Arc::new(self.submit(cluster)?),

@@ -161,11 +161,11 @@ impl Plan for LineMap {
     fn begin(self, cluster: &Cluster) -> Result<Self::Running, SubmitError> {
         let (format, is_quiet) = (self.format, self.is_quiet);
         if self.elements {
-            return Ok(EitherJob::Elements(RunningElements {
+            return Ok(EitherJob::Elements(Box::new(RunningElements {
                 elements: self.submit_elements(cluster)?,
                 format,
                 is_quiet,
-            }));
+            })));
         }
         Ok(EitherJob::Whole(RunningMap {
             map: self.submit(cluster)?,

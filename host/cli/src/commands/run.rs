@@ -94,11 +94,11 @@ impl Plan for Run {
     fn begin(self, cluster: &Cluster) -> Result<Self::Running, SubmitError> {
         let spec = self.format.applied_to(self.spec);
         if self.elements {
-            return Ok(EitherJob::Elements(RunningElements {
+            return Ok(EitherJob::Elements(Box::new(RunningElements {
                 elements: cluster.run_elements(&self.module, self.inputs, &spec)?,
                 format: self.format.of_record(),
                 is_quiet: self.is_quiet,
-            }));
+            })));
         }
         Ok(EitherJob::Whole(RunningRun {
             job: cluster.run(&self.module, self.inputs, &spec)?,

@@ -23,7 +23,7 @@ pub(crate) fn element_type(function: &DynamicCallable) -> Result<Type, CliError>
 /// A job that runs: its results are printed as they are, or element by element.
 pub(crate) enum EitherJob<J> {
     Whole(J),
-    Elements(RunningElements),
+    Elements(Box<RunningElements>),
 }
 
 impl<J: RunningJob> RunningJob for EitherJob<J> {

@@ -298,7 +298,9 @@ impl Listening<'_> {
         let ty = element_type(self.dispatch).ok_or("it gave elements of what has none")?;
         let (task, count, packed) = form::read_elements(body, &ty)?;
         let running = self.dispatch.tasks.get(course.first + course.answered);
+        // Nobody waits for room once it is cancelled.
         if let Some(elements) = &self.dispatch.elements
+            && !self.dispatch.cancel.is_wanted()
             && running.is_some_and(|running| running.index == task)
         {
             elements.put(task, count, packed);

@@ -25,7 +25,8 @@ struct State {
     tasks: BTreeMap<u64, Buffer>,
     /// The task that was read last, so that all have their turn.
     last: u64,
-    reader: Option<Waker>,
+    /// Whoever waits for elements: of this task, or of any.
+    reader: Option<(Option<u64>, Waker)>,
     /// Nobody reads any more.
     is_closed: bool,
 }
@@ -50,10 +51,7 @@ impl ElementBuffers {
         if let Some(batch) = state.take(task) {
             return Poll::Ready(batch);
         }
-        match &mut state.reader {
-            Some(waker) => waker.clone_from(context.waker()),
-            none => *none = Some(context.waker().clone()),
-        }
+        state.reader = Some((task, context.waker().clone()));
         Poll::Pending
     }
 
@@ -139,9 +137,12 @@ impl ElementSink for ElementBuffers {
         let buffer = state.tasks.entry(task).or_default();
         buffer.packed.extend_from_slice(packed);
         buffer.count += count;
-        let reader = state.reader.take();
+        let is_awaited = |wanted: Option<u64>| wanted.is_none_or(|wanted| wanted == task);
+        let reader = state.reader.take_if(|(wanted, _)| is_awaited(*wanted));
         drop(state);
-        reader.into_iter().for_each(Waker::wake);
+        if let Some((_, waker)) = reader {
+            waker.wake();
+        }
     }
 }
 

@@ -4,7 +4,8 @@
 //! What a call leaves running after it has returned belongs to the task and is run to its end, within its limits.
 
 use super::component::{called, exited};
-use super::streams::{Allowance, Feed, Live, Returned, Unpackable, future_of, stream_of};
+use super::live::Live;
+use super::streams::{Allowance, Feed, Returned, Unpackable, future_of, stream_of};
 use super::{core, failure};
 use crate::outcome::{Failure, FailureCode};
 use crate::sandbox::abi::val::{self, WriteError};

@@ -7,6 +7,7 @@ mod component;
 mod concurrent;
 mod core;
 pub(super) mod failure;
+mod live;
 mod plain;
 pub(super) mod portable;
 pub(super) mod program;

@@ -1,11 +1,9 @@
 //! Streams and futures between a component and the host: what flows into a guest from an input or a value, and what is
 //! gathered from those that it returns, or read from them while it runs.
 
-use crate::element::ElementSink;
+use super::live::Live;
 use crate::sandbox::abi::{Element, with_element};
-use crate::sandbox::module::Function;
 use crate::sandbox::world::flows::End;
-use crate::sandbox::world::request::Request;
 use crate::sandbox::world::state::GuestState;
 use crate::sandbox::world::stdio::{OutputLimitPassed, Stdin, Turns};
 use rwasm_value::value::Type;
@@ -190,46 +188,6 @@ impl Allowance {
         if before.saturating_add(bytes) > self.limit {
             return Err(OutputLimitPassed);
         }
-        Ok(())
-    }
-}
-
-/// Who reads the elements of a result while its task runs.
-pub(super) struct Live {
-    sink: Arc<dyn ElementSink>,
-    task: u64,
-    /// What a single element may have.
-    limit: usize,
-}
-
-impl Live {
-    /// None if nobody does, or there are none.
-    pub(super) fn of(function: &Function, request: &Request<'_>) -> Option<Self> {
-        function.elementwise()?;
-        Some(Self {
-            sink: Arc::clone(request.surroundings.elements.as_ref()?),
-            task: request.surroundings.task,
-            limit: request.setting.limits.output.as_usize(),
-        })
-    }
-
-    fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.sink.poll_room(self.task, context)
-    }
-
-    /// Hands on elements in packed form; the largest of them has this many bytes.
-    fn put(
-        &self,
-        store: &mut GuestState,
-        count: usize,
-        packed: &[u8],
-        largest: usize,
-    ) -> Result<(), OutputLimitPassed> {
-        if largest > self.limit {
-            return Err(OutputLimitPassed);
-        }
-        store.delivered += packed.len() as u64;
-        self.sink.put(self.task, count, packed);
         Ok(())
     }
 }
