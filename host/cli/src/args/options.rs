@@ -78,8 +78,8 @@ pub(crate) struct TaskOptions {
 
     /// Print each element of a stream that a function returns as it comes; `run` requires --merge none
     ///
-    /// An element is a result of its own, on a line, and a function may return a future too. The limit on results then is one on
-    /// elements. With --retries, --deterministic or --cluster, elements come when their task has ended, within that limit.
+    /// Each element is a line of its own; a future has one. `--limit output` then limits each element. With --retries,
+    /// --deterministic or --cluster, elements are printed when their task has succeeded, and the limit is that of all.
     #[arg(long, env = "RWASM_ELEMENTS", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, hide_env = true, help_heading = OUTCOME)]
     pub(crate) elements: bool,
 
