@@ -333,3 +333,21 @@ fn what_a_function_does_not_give_is_refused_before_it_runs() {
         .fails(2)
         .expect_stderr_has(&["--merge none"]);
 }
+
+#[test]
+fn the_history_says_that_elements_were_read() {
+    if only_here(AT_THE_END) {
+        return;
+    }
+    let dir = folder();
+    let history = dir.path().join("history.db");
+    let recorded = |cli: Cli| cli.env("RWASM_HISTORY_FILE", &history);
+    let call = |options: &str| recorded(call("numbers 3 --history").typed(options)).output();
+    let result = |job: &str| recorded(program().typed("job result").arg(job));
+    assert_eq!(call(""), "0\n1\n2\n");
+    result("1")
+        .fails(2)
+        .expect_stderr_has(&["its elements were read one by one"]);
+    assert_eq!(call("--retries 1"), "0\n1\n2\n");
+    assert_eq!(result("2").output(), "0\n1\n2\n");
+}

@@ -231,7 +231,7 @@ impl Core {
                 called,
                 &arguing.input(),
                 &slot,
-                arguing.elements.is_none(),
+                arguing.elements.is_some(),
             );
         }
         self.tell_submitted(&slot, &settings.tenant, settings.task.label.as_ref());

@@ -10,7 +10,7 @@ use super::spec::ViewKind;
 use super::start::NewJob;
 use crate::dispatch::TaskInput;
 use crate::merge::Builtin;
-use crate::view::shared::keeper::{Beginning, Keeper, too_large};
+use crate::view::shared::keeper::{Beginning, Keeper, Results, too_large};
 use crate::view::shared::result::{JobError, JobResult};
 use crate::view::shared::settings::TaskSettings;
 use crate::view::shared::slot::Slot;
@@ -37,8 +37,11 @@ impl Keeper {
         Some(Recording {
             recorder: self.begin(beginning(new))?,
             keeper: self.clone(),
-            // What is read while tasks run is not in their results.
-            keeps_results: new.plan.gives_outcomes() && new.elements.is_none(),
+            results: match &new.elements {
+                Some(_) => Results::Read,
+                None if new.plan.gives_outcomes() => Results::Kept,
+                None => Results::Merged,
+            },
             under_way: BTreeMap::new(),
             batch: Vec::new(),
         })
@@ -52,7 +55,7 @@ impl Keeper {
         (module, function): (&ModuleInfo, &str),
         input: &TaskInput,
         slot: &Slot,
-        keeps_result: bool,
+        is_read: bool,
     ) {
         let beginning = Beginning {
             kind: JobKind::Call,
@@ -72,7 +75,12 @@ impl Keeper {
             let Some(Outcome { result, usage }) = &done.outcome else {
                 return;
             };
-            let mut entry = keeper.entry(0, result.as_ref(), usage, keeps_result);
+            let results = if is_read {
+                Results::Read
+            } else {
+                Results::Kept
+            };
+            let mut entry = keeper.entry(0, result.as_ref(), usage, results);
             entry.input = input;
             let state = match entry.state {
                 TaskState::Done => JobState::Done,
@@ -105,7 +113,7 @@ impl Keeper {
 pub(crate) struct Recording {
     recorder: Recorder,
     keeper: Keeper,
-    keeps_results: bool,
+    results: Results,
     /// What the tasks that have not ended were called with.
     under_way: BTreeMap<u64, RecordedInput>,
     /// Tasks that have ended and are not handed over yet.
@@ -131,7 +139,7 @@ impl Recording {
         usage: &Usage,
     ) -> TaskEntry {
         self.keeper
-            .entry(origin.index, result.as_ref(), usage, self.keeps_results)
+            .entry(origin.index, result.as_ref(), usage, self.results)
     }
 
     /// A task has ended.

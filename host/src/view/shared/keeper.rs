@@ -13,6 +13,17 @@ use serde_json::Value as Json;
 use std::path::Path;
 use std::time::SystemTime;
 
+/// What is recorded of the results of tasks.
+#[derive(Clone, Copy)]
+pub(crate) enum Results {
+    /// Each, if it is small.
+    Kept,
+    /// None: they are parts of the job's.
+    Merged,
+    /// None: whoever has the job's handle has read their elements.
+    Read,
+}
+
 /// Where the jobs of a cluster are recorded.
 #[derive(Clone)]
 pub(crate) struct Keeper {
@@ -73,7 +84,7 @@ impl Keeper {
         index: u64,
         result: Result<&Packed, &Failure>,
         usage: &Usage,
-        keeps_result: bool,
+        results: Results,
     ) -> TaskEntry {
         let state = match result {
             Ok(_) => TaskState::Done,
@@ -82,8 +93,16 @@ impl Keeper {
         };
         let mut entry = TaskEntry::new(index, state, RecordedInput::Elsewhere(String::new()));
         match result {
-            Ok(value) if keeps_result => entry.result = self.kept(value),
-            Ok(_) => {}
+            Ok(value) => match results {
+                Results::Kept => entry.result = self.kept(value),
+                Results::Merged => {}
+                Results::Read => {
+                    entry.result = Kept::LeftOut {
+                        bytes: usage.bytes_out,
+                        reason: "its elements were read one by one".to_owned(),
+                    };
+                }
+            },
             Err(failure) => {
                 entry.code = Some(failure.code.name().to_owned());
                 entry.message = Some(failure.message.clone());
