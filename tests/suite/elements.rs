@@ -346,7 +346,7 @@ fn the_history_says_that_elements_were_read() {
     let result = |job: &str| recorded(program().typed("job result").arg(job));
     assert_eq!(call(""), "0\n1\n2\n");
     result("1")
-        .fails(2)
+        .fails(14)
         .expect_stderr_has(&["its elements were read one by one"]);
     assert_eq!(call("--retries 1"), "0\n1\n2\n");
     assert_eq!(result("2").output(), "0\n1\n2\n");

@@ -2,13 +2,13 @@
 //! bounds what they cost it, and goes on for everybody else.
 
 use super::engine::EngineProcess;
-use super::{assets, connect, server};
+use super::{PATIENCE, assets, connect, server};
 use crate::support::{SOON, numbers};
 use async_nats::jetstream::{self, consumer::PullConsumer};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use rwasm_cluster::Cluster;
 use serde_json::{Value as Json, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 /// What is there of a message: its head, and its body.
@@ -73,8 +73,14 @@ impl Raw {
     /// A message as clients send it, which is in the queue.
     async fn sent(&self) -> Message {
         let stream = self.js.get_stream("RWC_TASKS").await.expect("it is there");
-        let message = stream.get_raw_message(1).await.expect("it is stored");
-        unframed(&message.payload)
+        let begun = Instant::now();
+        loop {
+            // A call is submitted before the server has its message.
+            match stream.get_raw_message(1).await {
+                Ok(message) => return unframed(&message.payload),
+                Err(error) => assert!(begun.elapsed() < PATIENCE, "it is not stored: {error}"),
+            }
+        }
     }
 
     async fn send(&self, job: &str, message: &Message) {
