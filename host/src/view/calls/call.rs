@@ -159,6 +159,8 @@ impl Core {
     ) -> Result<Permit, SubmitError> {
         let room = self.tenant_room(&settings.tenant, &settings.task, bytes)?;
         let permit = self.admission.enter(bytes, room).await;
+        // The room may be that of tasks that ended with the cluster or the tenant.
+        self.check_open(&settings.tenant)?;
         permit.map_err(|why| self.no_room(why, bytes))
     }
 
