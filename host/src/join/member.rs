@@ -49,6 +49,9 @@ impl Worker {
     async fn losses(&self) -> (u64, Option<String>) {
         /// The longest reason, in characters: it is in each report.
         const LONGEST: usize = 200;
+        if !self.has_workers {
+            return (0, None);
+        }
         let cluster = self.bench.cluster.clone();
         // The engines' own thread answers, which may be busy.
         let asked = tokio::task::spawn_blocking(move || cluster.queue_status());

@@ -7,6 +7,7 @@ use super::notes::Notes;
 use super::run::Run;
 use super::task::Bench;
 use super::warnings::Warnings;
+use crate::boundary::BoundaryKind;
 use crate::dispatch::Dispatch;
 use crate::nats::connect::Connection;
 use crate::nats::names;
@@ -85,6 +86,8 @@ pub(super) struct Worker {
     pub(super) empty: Notify,
     /// Whether the server has heard from this process recently.
     pub(super) is_heard: AtomicBool,
+    /// Whether its engines have worker processes, which may be lost.
+    pub(super) has_workers: bool,
     pub(super) notes: Notes,
     /// Whose orders are obeyed.
     pub(super) obedience: Obedience,
@@ -171,6 +174,7 @@ impl Worker {
             freed: Notify::new(),
             empty: Notify::new(),
             is_heard: AtomicBool::new(false),
+            has_workers: settings.boundary.kind() != BoundaryKind::Thread,
             notes: Notes::default(),
             obedience,
             warnings: Warnings::default(),
