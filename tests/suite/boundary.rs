@@ -94,12 +94,7 @@ fn endless(options: &str) -> (Child, Vec<Pid>) {
     let child = call("numbers")
         .typed("spin --boundary process --timeout 60s")
         .typed(options)
-        .into_command()
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
+        .start();
     let id = Pid::from_child(&child);
     // One that is confined has no threads before, and more than one then. The compiler is a child, too.
     let is_worker =
@@ -242,12 +237,7 @@ fn every_task_has_one_result_though_workers_are_killed() {
         .arg("nap")
         .arg(&input)
         .typed("--boundary process -j 2 --retries 100 -q")
-        .into_command()
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
+        .start();
     let id = Pid::from_child(&child);
     let killer = std::thread::spawn(move || {
         let mut killed = 0;
@@ -393,6 +383,25 @@ fn functions_of_the_program_are_called_from_workers() {
         task.get_timeout(SOON).expect("it goes well").as_deref(),
         Some("B")
     );
+}
+
+#[test]
+fn a_worker_that_ends_with_its_task_is_not_lost() {
+    let boundary = Boundary::Process(env!("CARGO_BIN_EXE_rwasm-cluster").into());
+    let cluster = Cluster::builder()
+        .engines(1)
+        .boundary(boundary)
+        .start()
+        .expect("it starts");
+    let spin = module("numbers")
+        .function::<(), u64>("spin")
+        .expect("it has the function");
+    let view = cluster
+        .load_balanced_view()
+        .timeout(Duration::from_millis(50));
+    let task = view.try_submit(&spin, ()).expect("there is room");
+    assert_eq!(code(task.get_timeout(SOON)), FailureCode::Timeout);
+    assert_eq!(cluster.queue_status().engines[0].workers_lost, 0);
 }
 
 /// Counts down when it is dropped.

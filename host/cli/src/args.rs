@@ -487,6 +487,7 @@ impl Arguments {
         };
         if let Some(task) = task {
             task.engines_typed = is_typed("engines");
+            task.boundary_typed = is_typed("boundary");
         }
         let Some(loudness) = self.loudness() else {
             return Ok(());

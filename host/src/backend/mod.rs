@@ -189,8 +189,9 @@ pub struct EngineStatus {
     pub queue: usize,
     /// Tasks that it has completed since it was started.
     pub completed: u64,
-    /// Worker processes that it has lost since then, if it has a [boundary](crate::Boundary), and why the last one ended.
+    /// Worker processes that it has lost since then, if it has a [boundary](crate::Boundary). Those that were ended with a
+    /// task that was cancelled or over its time do not count.
     pub workers_lost: u64,
-    /// See above.
+    /// Why it lost the last one.
     pub last_loss: Option<Arc<str>>,
 }

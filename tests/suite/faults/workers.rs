@@ -6,7 +6,6 @@ use crate::compile::children;
 use crate::support::{call, file, folder, map, program, until};
 use rustix::process::{Signal, kill_process};
 use rwasm_cluster::nats::AssetSettings;
-use std::process::Stdio;
 
 #[test]
 fn engines_have_the_boundary_that_is_asked_for() {
@@ -30,12 +29,7 @@ fn engines_have_the_boundary_that_is_asked_for() {
     let endless = call("numbers")
         .typed("spin --timeout 60s --retries 0")
         .env("RWASM_CLUSTER", url)
-        .into_command()
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
+        .start();
     until("the engine is busy", || {
         let shown = program()
             .typed("status --format json")

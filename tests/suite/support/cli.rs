@@ -231,6 +231,16 @@ impl Cli {
         self.placed().command
     }
 
+    /// Starts it with pipes for what it writes, for tests that go on while it runs.
+    pub(crate) fn start(self) -> Child {
+        self.into_command()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts")
+    }
+
     /// Runs it to its end.
     pub(crate) fn end(self) -> Ended {
         self.placed().run_to_end()

@@ -67,6 +67,10 @@ pub(crate) struct TaskOptions {
     #[arg(long, value_enum, default_value_t, value_name = "BOUNDARY", env = "RWASM_BOUNDARY", hide_env = true, hide_short_help = true, help_heading = PLACE)]
     pub(crate) boundary: BoundaryArgument,
 
+    /// Whether that was typed: the variable is about tasks on this machine.
+    #[arg(skip)]
+    pub(crate) boundary_typed: bool,
+
     /// Result format: text, json, jsonl, tsv, wave or raw
     ///
     /// The default is `jsonl` for `map` and for --merge none, and `text` otherwise.

@@ -19,8 +19,8 @@ use anyhow::Context as _;
 use rwasm_cluster::format::{Format, arguments_from_text};
 use rwasm_cluster::plain;
 use rwasm_cluster::{
-    Cluster, DynamicCallable, Elements, InputError, JobSettings, Map, Merge, Module, SubmitError,
-    TaskSettings, Type, Value, ViewKind,
+    Cluster, DirectView, DynamicCallable, Elements, InputError, JobSettings, LoadBalancedView, Map,
+    Merge, Module, SubmitError, TaskSettings, Type, Value, ViewKind,
 };
 #[cfg(feature = "nats")]
 use rwasm_cluster::{
@@ -49,6 +49,12 @@ struct LineMap {
     format: Format,
     elements: bool,
     is_quiet: bool,
+}
+
+/// A view with the settings of a map.
+enum ChosenView {
+    Direct(DirectView),
+    Balanced(LoadBalancedView),
 }
 
 impl LineMap {
@@ -94,46 +100,40 @@ impl LineMap {
     }
 
     fn submit(self, cluster: &Cluster) -> Result<Map<Value>, SubmitError> {
+        let chosen = self.chosen(cluster)?;
         let Lines { name, input } = self.lines;
-        let balanced = cluster.load_balanced_view();
-        let balanced = match self.view {
-            ViewKind::Direct(targets) => {
-                return cluster
-                    .direct_view(targets)?
-                    .task_settings(self.task)
-                    .job_settings(self.job)
-                    .map_lines(&self.function, &name, input);
-            }
-            ViewKind::BalancedAmong(targets) => balanced.targets(targets),
-            _ => balanced,
-        };
-        balanced
-            .task_settings(self.task)
-            .job_settings(self.job)
-            .map_lines(&self.function, &name, input)
+        match chosen {
+            ChosenView::Direct(view) => view.map_lines(&self.function, &name, input),
+            ChosenView::Balanced(view) => view.map_lines(&self.function, &name, input),
+        }
     }
 
     /// The same, for whoever reads the elements of results as they come.
     fn submit_elements(self, cluster: &Cluster) -> Result<Elements<Value>, SubmitError> {
+        let chosen = self.chosen(cluster)?;
         let Lines { name, input } = self.lines;
+        match chosen {
+            ChosenView::Direct(view) => view.elements().map_lines(&self.function, &name, input),
+            ChosenView::Balanced(view) => view.elements().map_lines(&self.function, &name, input),
+        }
+    }
+
+    fn chosen(&self, cluster: &Cluster) -> Result<ChosenView, SubmitError> {
+        let (task, job) = (self.task.clone(), self.job.clone());
         let balanced = cluster.load_balanced_view();
-        let balanced = match self.view {
+        let balanced = match &self.view {
             ViewKind::Direct(targets) => {
-                return cluster
-                    .direct_view(targets)?
-                    .task_settings(self.task)
-                    .job_settings(self.job)
-                    .elements()
-                    .map_lines(&self.function, &name, input);
+                let view = cluster.direct_view(targets.clone())?;
+                return Ok(ChosenView::Direct(
+                    view.task_settings(task).job_settings(job),
+                ));
             }
-            ViewKind::BalancedAmong(targets) => balanced.targets(targets),
+            ViewKind::BalancedAmong(targets) => balanced.targets(targets.clone()),
             _ => balanced,
         };
-        balanced
-            .task_settings(self.task)
-            .job_settings(self.job)
-            .elements()
-            .map_lines(&self.function, &name, input)
+        Ok(ChosenView::Balanced(
+            balanced.task_settings(task).job_settings(job),
+        ))
     }
 }
 

@@ -106,7 +106,7 @@ impl ClusterSettings {
             settings.engines = EnginesOf::Elsewhere {
                 lane,
                 is_counted: task.engines_typed,
-                is_bounded: task.boundary != BoundaryArgument::Thread,
+                is_bounded: task.boundary_typed && task.boundary != BoundaryArgument::Thread,
             };
         }
         Ok(settings)

@@ -8,11 +8,11 @@ use rwasm_boundary::ring::{Received, Receiver};
 use rwasm_sandbox::lock::lock;
 use rwasm_sandbox::sandbox::{Carried, HostCarrier, HostFailure};
 use rwasm_value::value::{Packed, Type};
-use std::collections::HashMap;
-use std::future::poll_fn;
+use std::future::Future;
+use std::pin::Pin;
 use std::process::exit;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 /// How long is waited for an answer before the time and the cancellation of the task are looked at.
@@ -24,8 +24,9 @@ pub(super) struct Inbox {
     message: Vec<u8>,
     /// The number of the last call.
     calls: u64,
-    /// Answers to other calls than the one that waited.
-    answers: HashMap<u64, Vec<u8>>,
+    /// The call that waits for its answer. There is one at a time, as the engine answers one after the other: neither side
+    /// writes while the other waits for room.
+    open: Option<u64>,
 }
 
 impl Inbox {
@@ -34,13 +35,12 @@ impl Inbox {
             receiver,
             message: Vec::new(),
             calls: 0,
-            answers: HashMap::new(),
+            open: None,
         }
     }
 
     /// The next message that is not an answer to a call: nobody waits for one any more.
     pub(super) fn next(&mut self) -> Result<Vec<u8>, WorkerError> {
-        self.answers.clear();
         let mut message = std::mem::take(&mut self.message);
         loop {
             let received = self.receiver.receive(LARGEST, &mut message, None)?;
@@ -55,22 +55,14 @@ impl Inbox {
         self.message = message;
     }
 
-    /// Waits a turn for the answer to a call.
+    /// Waits a turn for the answer to a call. One to an earlier call, which was dropped, is of no use.
     fn answer(&mut self, call: u64) -> Option<Vec<u8>> {
-        if let Some(answer) = self.answers.remove(&call) {
-            return Some(answer);
-        }
         let mut message = Vec::new();
         let until = Instant::now() + TURN;
-        let received = self.receiver.receive(LARGEST, &mut message, Some(until));
-        match received {
+        match self.receiver.receive(LARGEST, &mut message, Some(until)) {
             Ok(Received::Nothing) => None,
             Ok(Received::Message) => match call_form::answered(&message) {
-                Some(answered) if answered == call => Some(message),
-                Some(answered) => {
-                    self.answers.insert(answered, message);
-                    None
-                }
+                Some(answered) => (answered == call).then_some(message),
                 // Nothing else comes while tasks run.
                 None => exit(1),
             },
@@ -93,21 +85,57 @@ impl HostCarrier for EngineCarrier {
         arguments: Vec<Packed>,
         result: Option<Type>,
     ) -> Carried {
-        let inbox = Arc::clone(&self.inbox);
-        let call = {
-            let mut inbox = lock(&inbox);
+        let number = {
+            let mut inbox = lock(&self.inbox);
             inbox.calls += 1;
             inbox.calls
         };
-        let message = call_form::call(call, function, task, &arguments);
-        lock(&self.writer).tell(&[&message], true);
-        Box::pin(poll_fn(move |context| {
-            let Some(answer) = lock(&inbox).answer(call) else {
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            };
-            let read = call_form::read_answer(&answer, result.as_ref());
-            Poll::Ready(read.unwrap_or_else(|error| Err(HostFailure::Unfit(error.to_string()))))
-        }))
+        Box::pin(CarriedCall {
+            number,
+            message: Some(call_form::call(number, function, task, &arguments)),
+            result,
+            inbox: Arc::clone(&self.inbox),
+            writer: Arc::clone(&self.writer),
+        })
+    }
+}
+
+/// A call on its way to the engine's process and back.
+struct CarriedCall {
+    number: u64,
+    /// What is to be sent; none once it is.
+    message: Option<Vec<u8>>,
+    result: Option<Type>,
+    inbox: Arc<Mutex<Inbox>>,
+    writer: Arc<Mutex<MessageWriter>>,
+}
+
+impl Future for CarriedCall {
+    type Output = Result<Option<Packed>, HostFailure>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let mut inbox = lock(&this.inbox);
+        if let Some(message) = this.message.take_if(|_| inbox.open.is_none()) {
+            inbox.open = Some(this.number);
+            lock(&this.writer).tell(&[&message], true);
+        }
+        let is_open = inbox.open == Some(this.number);
+        let answer = is_open.then(|| inbox.answer(this.number)).flatten();
+        let Some(answer) = answer else {
+            // Whoever is open waits a turn, so that this does not spin.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        };
+        inbox.open = None;
+        let read = call_form::read_answer(&answer, this.result.as_ref());
+        Poll::Ready(read.unwrap_or_else(|error| Err(HostFailure::Unfit(error.to_string()))))
+    }
+}
+
+impl Drop for CarriedCall {
+    fn drop(&mut self) {
+        let mut inbox = lock(&self.inbox);
+        inbox.open.take_if(|open| *open == self.number);
     }
 }

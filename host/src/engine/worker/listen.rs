@@ -52,8 +52,10 @@ pub(super) struct Progress {
 
 /// Why a dispatch was not run to its end.
 pub(super) enum RunError {
-    /// The task that ran fails so.
+    /// The task that ran fails so, and its worker is at fault.
     Failure(Failure),
+    /// The task that ran fails so, and its worker was to be ended with it.
+    Stopped(Failure),
     /// The worker has ended.
     Ended,
     WorkerError(WorkerError),
@@ -329,6 +331,11 @@ impl Listening<'_> {
             }
             self.pass_on();
             self.look(process, course)?;
+            // The worker cannot end it while it waits to write.
+            if self.is_time_up() {
+                let time = self.dispatch.setting.limits.time;
+                return Err(RunError::Stopped(Failure::timeout(time)));
+            }
         }
         Ok(())
     }
@@ -366,14 +373,21 @@ impl Listening<'_> {
                     };
                     self.stop = Some(now + grace);
                 }
-                Some(stop) if now > stop => return Err(RunError::Failure(Failure::cancelled())),
+                Some(stop) if now > stop => {
+                    let failure = Failure::cancelled();
+                    return Err(if self.is_stoppable {
+                        RunError::Failure(failure)
+                    } else {
+                        RunError::Stopped(failure)
+                    });
+                }
                 Some(_) => {}
             }
         }
         if self.until.is_some_and(|until| until.left().is_none()) {
             let setting = &self.dispatch.setting;
             if !self.is_stoppable {
-                return Err(RunError::Failure(Failure::timeout(setting.limits.time)));
+                return Err(RunError::Stopped(Failure::timeout(setting.limits.time)));
             }
             let message = format!(
                 "it ran longer than its limit of {}, and its worker process did not end it",

@@ -14,6 +14,8 @@ pub(super) struct Lost {
     pub(super) ran_since: Option<Instant>,
     /// What becomes of that task.
     pub(super) failure: Failure,
+    /// Whether that is a fault of the worker, and not how its task was to be ended.
+    pub(super) is_fault: bool,
     /// What the task has used and printed, if it is known.
     pub(super) words: Option<Box<LastWords>>,
 }

@@ -255,8 +255,9 @@ impl Process {
         let running = self.answered + course.answered as u64 + 1;
         self.answered += course.answered as u64;
         ran.map_err(|stopped| {
+            let is_fault = !matches!(stopped, RunError::Stopped(_));
             let failure = match stopped {
-                RunError::Failure(failure) => failure,
+                RunError::Failure(failure) | RunError::Stopped(failure) => failure,
                 RunError::Ended => {
                     Failure::new(FailureCode::EngineLost, "its worker process ended")
                 }
@@ -271,6 +272,7 @@ impl Process {
                 answered: course.answered,
                 ran_since: course.has_begun.then_some(course.moved),
                 failure,
+                is_fault,
                 words: self.slate.last_words(running).map(Box::new),
             }
         })

@@ -122,12 +122,15 @@ impl Workers {
                     answered: 0,
                     ran_since: None,
                     failure: Failure::new(FailureCode::EngineLost, error.to_string()),
+                    is_fault: true,
                     words: None,
                 },
             };
             first += lost.answered;
-            self.lost.push(lost.failure.message.as_str().into());
-            tracing::warn!(engine = %self.engine, reason = lost.failure.message, "lost a worker");
+            if lost.is_fault {
+                self.lost.push(lost.failure.message.as_str().into());
+                tracing::warn!(engine = %self.engine, reason = lost.failure.message, "lost a worker");
+            }
             if lost.ran_since.is_none() && lost.answered == 0 {
                 lost_idle += 1;
                 if lost_idle < MOST_LOST {

@@ -66,16 +66,8 @@ impl<R: FromWit> Map<R> {
         label: Option<Arc<str>>,
         begun: Instant,
     ) -> Self {
-        Self {
-            unpack: |value| value.unpack_as().map_err(|error| error.to_string()),
-            function,
-            label,
-            begun,
-            kept: VecDeque::new(),
-            ended: None,
-            is_over: false,
-            job,
-        }
+        let unpack = |value: &Packed| value.unpack_as().map_err(|error| error.to_string());
+        Self::unpacked_by(unpack, job, function, label, begun)
     }
 }
 
@@ -87,8 +79,20 @@ impl Map<Packed> {
         label: Option<Arc<str>>,
         begun: Instant,
     ) -> Self {
+        Self::unpacked_by(|value| Ok(value.clone()), job, function, label, begun)
+    }
+}
+
+impl<R> Map<R> {
+    fn unpacked_by(
+        unpack: fn(&Packed) -> Result<R, String>,
+        job: Job,
+        function: Arc<str>,
+        label: Option<Arc<str>>,
+        begun: Instant,
+    ) -> Self {
         Self {
-            unpack: |value| Ok(value.clone()),
+            unpack,
             function,
             label,
             begun,
@@ -98,9 +102,7 @@ impl Map<Packed> {
             job,
         }
     }
-}
 
-impl<R> Map<R> {
     /// Returns its id, which dependencies refer to.
     #[must_use]
     pub fn id(&self) -> JobId {
