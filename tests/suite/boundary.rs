@@ -104,7 +104,7 @@ fn endless(options: &str) -> (Child, Vec<Pid>) {
 }
 
 /// How long a process has computed for itself, in hundredths of a second.
-fn ticks(process: Pid) -> u64 {
+pub(crate) fn ticks(process: Pid) -> u64 {
     let path = format!("/proc/{}/stat", process.as_raw_nonzero());
     let stat = fs::read_to_string(path).unwrap_or_default();
     // After the name, which is in parentheses, the state is the third field, and this the fourteenth.

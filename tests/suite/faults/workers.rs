@@ -1,7 +1,7 @@
 //! Engines that joined with a boundary: their tasks run in worker processes, and one that is lost is one failed task.
 
 use super::{EngineProcess, server};
-use crate::boundary::field;
+use crate::boundary::{field, ticks};
 use crate::compile::children;
 use crate::support::{call, file, folder, map, program, until};
 use rustix::process::{Signal, kill_process};
@@ -30,12 +30,9 @@ fn engines_have_the_boundary_that_is_asked_for() {
         .typed("spin --timeout 60s --retries 0")
         .env("RWASM_CLUSTER", url)
         .start();
-    until("the engine is busy", || {
-        let shown = program()
-            .typed("status --format json")
-            .env("RWASM_CLUSTER", url)
-            .end();
-        shown.json()["busy"] == 1
+    until("a worker computes", || {
+        let workers = children(engine.pid());
+        workers.iter().any(|worker| ticks(*worker) > 30)
     });
     for worker in children(engine.pid()) {
         // A spare may have ended meanwhile.
