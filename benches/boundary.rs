@@ -14,7 +14,7 @@
 
 mod guests;
 
-use guests::guest;
+use guests::{find_guest, guest};
 use rwasm_cluster::{
     Boundary, ByteSize, Chunking, Cluster, Grants, HostFunctions, Input, JobSpec, Merge, Module,
 };
@@ -99,7 +99,8 @@ fn askings(cluster: &Cluster, module: &Module) -> Vec<Duration> {
 
 #[cfg(target_os = "linux")]
 mod workers {
-    use super::{Boundary, Cluster, Duration, Grants, Instant, Module, median};
+    use super::{Boundary, Cluster, Duration, Grants, Instant, Module, find_guest, median};
+    use rwasm_cluster::Targets;
     use std::fs;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread::{scope, sleep};
@@ -128,13 +129,69 @@ mod workers {
             })
             .collect();
         println!("first task with grants: median {:.1?}", median(first));
+        println!("memory of each worker in MiB: {}", memory_of_workers());
+        drop(cluster);
+        if let Some(greet) = find_guest("echo-python.wasm") {
+            with_python(&Module::from_file(greet).unwrap());
+        }
+        kill_some(numbers);
+        recover(numbers);
+    }
+
+    /// The memory of idle workers that have a component of 17 MiB.
+    fn with_python(module: &Module) {
+        let cluster = Cluster::builder()
+            .engines(2)
+            .boundary(Boundary::Process("/proc/self/exe".into()))
+            .start()
+            .unwrap();
+        let greet = module.function::<(String, u32), String>("greet").unwrap();
+        let all = cluster.direct_view(Targets::All).unwrap().blocking();
+        all.apply(&greet, ("you".to_owned(), 1)).unwrap();
+        println!("with a Python component loaded: {}", memory_of_workers());
+    }
+
+    /// In MiB, one after the other.
+    fn memory_of_workers() -> String {
         let of_each: Vec<String> = children()
             .iter()
             .filter_map(|worker| private(worker))
             .map(|bytes| format!("{:.1}", bytes as f64 / f64::from(1 << 20)))
             .collect();
-        println!("memory of each worker in MiB: {}", of_each.join(" "));
-        kill_some(numbers);
+        of_each.join(" ")
+    }
+
+    /// What the loss of a worker adds to the task that it had, which is tried again in the next.
+    fn recover(numbers: &Module) {
+        const BEFORE: Duration = Duration::from_millis(5);
+        const NAP: u64 = 20;
+        let cluster = Cluster::builder()
+            .engines(1)
+            .boundary(Boundary::Process("/proc/self/exe".into()))
+            .start()
+            .unwrap();
+        let nap = numbers.function::<(u64,), u64>("nap").unwrap();
+        let view = cluster.load_balanced_view().retries(1).blocking();
+        view.apply(&nap, (1,)).unwrap();
+        let lost = (0..KILLED / 4).map(|_| {
+            let begun = Instant::now();
+            let task = view.submit(&nap, (NAP,)).unwrap();
+            sleep(BEFORE);
+            // The other one, if there is one, is the next.
+            kill(&children()[0]);
+            let killed = begun.elapsed();
+            task.get().unwrap();
+            begun
+                .elapsed()
+                .saturating_sub(killed + Duration::from_millis(NAP))
+        });
+        println!("a lost worker takes: median {:.1?}", median(lost.collect()));
+    }
+
+    fn kill(worker: &str) {
+        let pid = worker.parse().ok().and_then(rustix::process::Pid::from_raw);
+        // It may have ended by itself.
+        let _ = rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::KILL);
     }
 
     fn kill_some(numbers: &Module) {
@@ -161,9 +218,7 @@ mod workers {
                 sleep(PAUSE);
                 let workers = children();
                 if let Some(worker) = workers.get(number % workers.len().max(1)) {
-                    let pid = worker.parse().ok().and_then(rustix::process::Pid::from_raw);
-                    let _ =
-                        rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::KILL);
+                    kill(worker);
                 }
             }
             is_over.store(true, Ordering::Relaxed);

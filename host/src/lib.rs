@@ -104,6 +104,9 @@ mod timers;
 // Waiting on a thread for no longer than is said.
 mod within;
 
+// Looking for a message for a moment before a thread sleeps.
+mod spin;
+
 // Engines, in this process or elsewhere, and the way to them.
 mod backend;
 

@@ -22,7 +22,7 @@ const LIBRARY: [&[&str]; 17] = [
     &["graph"],
     &["job"],
     &["merge", "placement"],
-    &["timers", "within"],
+    &["spin", "timers", "within"],
     &["events", "feed"],
     &["capacity"],
 ];

@@ -131,7 +131,7 @@ impl Worker {
         let socket = std::io::stdin().as_fd().try_clone_to_owned().ok()?;
         let channel = Channel::from(socket);
         let memory = channel.receive(2, None).ok()?.swap_remove(0);
-        let (sender, receiver) = Duplex::open(&memory, 0).ok()?.split();
+        let (sender, receiver) = Duplex::open(&memory).ok()?.split();
         Some(Self {
             channel,
             memory,

@@ -1,4 +1,4 @@
-//! Measures a ring between two processes: `ring_latency [SPIN]`, with how many times each side looks
+//! Measures a ring between two processes: `ring_latency [SPIN]`, with how many microseconds each side looks
 //! before it sleeps.
 
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
@@ -41,10 +41,11 @@ mod linux {
         if let Some(spin) = argument.strip_prefix("worker=") {
             return worker(spin.parse()?);
         }
-        let spin: u32 = argument.parse()?;
+        let spin: u64 = argument.parse()?;
         one_thread()?;
         let (channel, theirs) = Channel::pair()?;
-        let (mut duplex, memory) = Duplex::create(SIZES, spin)?;
+        let (mut duplex, memory) = Duplex::create(SIZES)?;
+        duplex.receiver.set_spin(Duration::from_micros(spin));
         let mut child = Command::new(env::current_exe()?)
             .arg(format!("worker={spin}"))
             .stdin(OwnedFd::from(theirs))
@@ -81,8 +82,8 @@ mod linux {
 
     /// What writing and reading cost where nobody else has to be asked.
     fn one_thread() -> Result {
-        let (mut parent, memory) = Duplex::create(SIZES, 0)?;
-        let mut worker = Duplex::open(memory, 0)?;
+        let (mut parent, memory) = Duplex::create(SIZES)?;
+        let mut worker = Duplex::open(memory)?;
         let (message, mut into) = ([1; SMALL], Vec::new());
         let (rounds, start) = (2_000_000_u32, Instant::now());
         for _ in 0..rounds {
@@ -139,9 +140,10 @@ mod linux {
     }
 
     /// Answers what begins with 2.
-    fn worker(spin: u32) -> Result {
+    fn worker(spin: u64) -> Result {
         let channel = Channel::from(stdin().as_fd().try_clone_to_owned()?);
-        let mut duplex = Duplex::open(channel.receive(1, None)?.remove(0), spin)?;
+        let mut duplex = Duplex::open(channel.receive(1, None)?.remove(0))?;
+        duplex.receiver.set_spin(Duration::from_micros(spin));
         let mut into = Vec::new();
         loop {
             let received = duplex.receiver.receive(LIMIT, &mut into, None)?;

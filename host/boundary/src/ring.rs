@@ -12,8 +12,8 @@
 //!
 //! # fn main() -> Result<(), rwasm_boundary::ring::RingError> {
 //! let sizes = Sizes { to_worker: 1 << 20, to_parent: 1 << 20 };
-//! let (mut parent, memory) = Duplex::create(sizes, 0)?;
-//! let mut worker = Duplex::open(memory, 0)?;
+//! let (mut parent, memory) = Duplex::create(sizes)?;
+//! let mut worker = Duplex::open(memory)?;
 //! parent.sender.send(&[b"to ", b"you"], None)?;
 //! parent.sender.flush();
 //! let mut message = Vec::new();
@@ -218,14 +218,12 @@ pub struct Duplex {
 }
 
 impl Duplex {
-    /// Makes the parent's side, and the descriptor from which the worker makes its own. Before it
-    /// sleeps, each side looks as many times as `spin` says; more than 0 pays only if there are
-    /// processors to spare.
+    /// Makes the parent's side, and the descriptor from which the worker makes its own.
     ///
     /// # Errors
     ///
     /// If a size is not allowed, or the system gives no memory.
-    pub fn create(sizes: Sizes, spin: u32) -> Result<(Self, OwnedFd), RingError> {
+    pub fn create(sizes: Sizes) -> Result<(Self, OwnedFd), RingError> {
         let sizes = sizes.check()?;
         let (shared, descriptor) = Shared::create(sizes.total())?;
         for (word, bytes) in shared.words()[SIZES..]
@@ -234,7 +232,7 @@ impl Duplex {
         {
             word.store(bytes as u64, Ordering::Release);
         }
-        Ok((Self::new(shared, sizes, Side::Parent, spin), descriptor))
+        Ok((Self::new(shared, sizes, Side::Parent), descriptor))
     }
 
     /// Makes the worker's side, from the parent's descriptor. Once for each that was created:
@@ -243,7 +241,7 @@ impl Duplex {
     /// # Errors
     ///
     /// If it is not what [`create`](Self::create) has made, or cannot be mapped.
-    pub fn open(descriptor: impl AsFd, spin: u32) -> Result<Self, RingError> {
+    pub fn open(descriptor: impl AsFd) -> Result<Self, RingError> {
         let shared = Shared::open(descriptor, HEADER + 2 * LARGEST)?;
         let found = (shared.words().len() * WORD) as u64;
         if found < HEADER as u64 {
@@ -261,17 +259,16 @@ impl Duplex {
         if sizes.total() as u64 != found {
             return Err(RingError::Size { bytes: found });
         }
-        Ok(Self::new(shared, sizes, Side::Worker, spin))
+        Ok(Self::new(shared, sizes, Side::Worker))
     }
 
-    fn new(shared: Shared, sizes: Sizes, side: Side, spin: u32) -> Self {
+    fn new(shared: Shared, sizes: Sizes, side: Side) -> Self {
         let to_worker = End {
             shared: Arc::new(shared),
             side,
             cells: TO_WORKER,
             first: HEADER / WORD,
             words: sizes.to_worker / WORD,
-            spin,
             hung_up: Arc::new(AtomicBool::new(false)),
             corrupt: None,
         };
@@ -315,7 +312,7 @@ impl Duplex {
         let wait = Wait {
             events: u32::from(reads) * bell::WRITTEN + u32::from(writes) * bell::READ,
             deadline,
-            spin: end.spin,
+            spin: receiver.spin,
             hung_up: &end.hung_up,
         };
         let mut ready = Ready {
@@ -371,7 +368,6 @@ struct End {
     first: usize,
     /// The ring's words: a power of two.
     words: usize,
-    spin: u32,
     hung_up: Arc<AtomicBool>,
     /// What the peer did wrong in this ring.
     corrupt: Option<Corrupt>,

@@ -43,7 +43,7 @@ impl Drop for Worker {
 /// that.
 fn start(role: &str) -> Worker {
     let (channel, theirs) = Channel::pair().unwrap();
-    let (duplex, memory) = Duplex::create(SIZES, 0).unwrap();
+    let (duplex, memory) = Duplex::create(SIZES).unwrap();
     let child = Command::new(env::current_exe().unwrap())
         .args(["--exact", "as_the_worker", "--nocapture"])
         .env(ROLE, role)
@@ -66,7 +66,7 @@ fn as_the_worker() {
     let channel = Channel::from(stdin().as_fd().try_clone_to_owned().unwrap());
     let memory = channel.receive(1, None).unwrap().remove(0);
     match role.as_str() {
-        "echo" => echo(Duplex::open(memory, 0).unwrap(), &channel),
+        "echo" => echo(Duplex::open(memory).unwrap(), &channel),
         "sleep" => loop {
             thread::park();
         },

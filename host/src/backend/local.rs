@@ -10,6 +10,7 @@ use crate::engine::{Engine, EngineNote, Isolation};
 use crate::events::{ClusterEvent, EventSender};
 use crate::job::HandOver;
 use crate::placement::{Decision, Eligible, Machine, Order, Policy, Share, TenantId, TenantLoad};
+use crate::spin;
 use rwasm_sandbox::lock::lock;
 use rwasm_sandbox::outcome::FailureCode;
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// The engines of one process.
 pub(crate) struct Local {
@@ -81,6 +83,7 @@ impl Local {
             dispatches: HashMap::new(),
             inbox: inbox.clone(),
             events,
+            spin: Duration::ZERO,
         };
         let count = Arc::clone(&dispatcher.count);
         for _ in 0..settings.engines {
@@ -214,11 +217,14 @@ struct Dispatcher {
     dispatches: HashMap<DispatchId, Arc<Dispatch>>,
     inbox: Sender<Message>,
     events: EventSender,
+    /// How long to look for the next message before sleeping.
+    spin: Duration,
 }
 
 impl Dispatcher {
     fn run(mut self, messages: &Receiver<Message>) {
-        while let Ok(message) = messages.recv() {
+        while let Ok(message) = spin::receive(messages, self.spin) {
+            self.spin = Duration::ZERO;
             if !self.receive(message) {
                 break;
             }
@@ -323,6 +329,7 @@ impl Dispatcher {
                 self.placement.finished(engine, dispatch, spent);
                 if let Some(dispatch) = self.dispatches.remove(&dispatch) {
                     worker.completed += dispatch.tasks.len() as u64;
+                    self.spin = spin::after(dispatch.tasks.len(), spent);
                 }
                 if worker.is_leaving && self.placement.engine_leaving(engine) {
                     self.let_go(engine);

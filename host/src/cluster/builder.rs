@@ -22,7 +22,6 @@ use rwasm_sandbox::sandbox::{
     CodeCache, CodeSource, Compiler, HostFunctions, HostFunctionsError, Lowering, Sandbox,
     VariantKey,
 };
-#[cfg(feature = "nats")]
 use rwasm_value::ids::EngineId;
 use rwasm_value::units::ByteSize;
 use std::path::PathBuf;
@@ -54,6 +53,7 @@ pub struct ClusterBuilder {
     first_engine: u32,
     max_engines: Option<u32>,
     boundary: Boundary,
+    ready_workers: Option<u32>,
     cache_dir: Option<PathBuf>,
     cache_size: ByteSize,
     compiler: Compiler,
@@ -120,6 +120,7 @@ impl Default for ClusterBuilder {
             first_engine: 0,
             max_engines: None,
             boundary: Boundary::default(),
+            ready_workers: None,
             cache_dir: None,
             cache_size: CodeCache::SIZE,
             compiler: Compiler::default(),
@@ -191,6 +192,14 @@ impl ClusterBuilder {
     /// Sets what stands between tasks and this process beside the sandbox: by default nothing, see [`Boundary`].
     pub fn boundary(mut self, boundary: Boundary) -> Self {
         self.boundary = boundary;
+        self
+    }
+
+    /// Sets how many engines start a worker process together with the cluster, all of them by default. The others start
+    /// theirs when they get a task, so a program that runs one task pays for one worker. Without a [boundary](Self::boundary)
+    /// there are none to start.
+    pub fn ready_workers(mut self, engines: u32) -> Self {
+        self.ready_workers = Some(engines);
         self
     }
 
@@ -360,7 +369,9 @@ impl ClusterBuilder {
         if is_elsewhere {
             likely = likely.ended_with_its_process();
         }
-        let isolation = isolation(&self.boundary, likely)?;
+        let ready = self.ready_workers.unwrap_or(u32::MAX);
+        let ready_below = EngineId(self.first_engine.saturating_add(ready));
+        let isolation = isolation(&self.boundary, likely, ready_below)?;
         let events = EventSender::new();
         let settings = LocalSettings {
             engines,
@@ -431,7 +442,11 @@ impl ClusterBuilder {
     clippy::unnecessary_wraps,
     reason = "on other systems there are only threads"
 )]
-fn isolation(boundary: &Boundary, first: VariantKey) -> Result<Isolation, StartError> {
+fn isolation(
+    boundary: &Boundary,
+    first: VariantKey,
+    ready_below: EngineId,
+) -> Result<Isolation, StartError> {
     let (program, is_strict) = match boundary {
         Boundary::Thread => return Ok(Isolation::Thread),
         Boundary::Process(program) => (program, false),
@@ -441,11 +456,12 @@ fn isolation(boundary: &Boundary, first: VariantKey) -> Result<Isolation, StartE
         program: program.clone(),
         first,
         is_strict,
+        ready_below,
     }))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn isolation(boundary: &Boundary, _: VariantKey) -> Result<Isolation, StartError> {
+fn isolation(boundary: &Boundary, _: VariantKey, _: EngineId) -> Result<Isolation, StartError> {
     match boundary {
         Boundary::Thread => Ok(Isolation::Thread),
         _ => Err(StartError::Boundary("this needs Linux".to_owned())),

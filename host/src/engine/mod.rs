@@ -14,6 +14,7 @@ pub(crate) use worker::{WorkerSettings, Workers};
 pub use worker::{boundary_layers, task_worker};
 
 use crate::dispatch::{Dispatch, DispatchedTask, Reuse, TaskInput};
+use crate::spin;
 use kept::KeptInstances;
 use rustix::time::{ClockId, clock_gettime};
 use rwasm_sandbox::limits::MAX_STACK;
@@ -160,7 +161,9 @@ fn run_dispatches(
     notes: &impl Fn(EngineNote),
 ) {
     let mut computed = processor_time();
-    while let Ok(order) = orders.recv() {
+    let mut spin = Duration::ZERO;
+    while let Ok(order) = spin::receive(orders, spin) {
+        spin = Duration::ZERO;
         let dispatch = match order {
             EngineOrder::Run(dispatch) => dispatch,
             EngineOrder::LetGo => {
@@ -179,11 +182,13 @@ fn run_dispatches(
         for reason in executor.take_lost() {
             notes(EngineNote::WorkerLost { engine: id, reason });
         }
+        let spent = begun.elapsed();
         notes(EngineNote::Finished {
             engine: id,
             dispatch: dispatch.id,
-            spent: begun.elapsed(),
+            spent,
         });
+        spin = spin::after(dispatch.tasks.len(), spent);
         // Asked once for each dispatch of a tenant, and when its tasks have been answered: it costs as much as a
         // hundredth of a small one.
         if dispatch.account.counts() {
@@ -302,11 +307,12 @@ fn run_dispatch(on: &EngineContext<'_>, dispatch: &Dispatch, kept: &mut KeptInst
     let mut ready_bytes = 0;
     let mut last_answer = Instant::now();
     for idx in 0..dispatch.tasks.len() {
-        if dispatch.cancel.is_wanted() {
-            break;
-        }
+        // It counts the tasks that are answered, and those that are cancelled before they begin are.
         if let Some(recorder) = &on.recorder {
             recorder.begin();
+        }
+        if dispatch.cancel.is_wanted() {
+            continue;
         }
         let mut outcome = run_task(on, dispatch, &dispatch.tasks[idx], &mut instance);
         outcome.usage.state_lost |= std::mem::take(&mut is_lost);

@@ -34,6 +34,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 const WOKEN_FOR_NOTHING: u32 = 1_000;
 const PAUSE: Duration = Duration::from_millis(1);
 
+/// How often it is looked whether something came, before it is looked whether the time is up: that takes about as long.
+const LOOKS: u32 = 32;
+
 /// What a bell is made of, so that tests can put in something else.
 pub(super) trait Words {
     fn load_futex(&self) -> u32;
@@ -121,8 +124,8 @@ pub(super) struct Wait<'a> {
     /// The events that it waits for. No other thread may wait for the same ones.
     pub(super) events: u32,
     pub(super) deadline: Option<Instant>,
-    /// How many times to look before sleeping.
-    pub(super) spin: u32,
+    /// How long to look before sleeping.
+    pub(super) spin: Duration,
     pub(super) hung_up: &'a AtomicBool,
 }
 
@@ -133,11 +136,21 @@ pub(super) fn sleep_until(
     wait: &Wait<'_>,
     mut ready: impl FnMut() -> Result<bool, RingError>,
 ) -> Result<bool, RingError> {
-    for _ in 0..wait.spin {
-        if ready()? {
-            return Ok(true);
+    if !wait.spin.is_zero() {
+        let until = Instant::now() + wait.spin;
+        loop {
+            for _ in 0..LOOKS {
+                if ready()? {
+                    return Ok(true);
+                }
+                hint::spin_loop();
+            }
+            if Instant::now() >= until {
+                break;
+            }
+            // Whoever else wants the processor may be who is waited for.
+            thread::yield_now();
         }
-        hint::spin_loop();
     }
     let mut woken = 0_u32;
     loop {
@@ -236,7 +249,7 @@ mod tests {
         let wait = Wait {
             events,
             deadline: None,
-            spin: 0,
+            spin: Duration::ZERO,
             hung_up: &AtomicBool::new(false),
         };
         let woken = sleep_until(words, &wait, || Ok(until()));
@@ -309,7 +322,7 @@ mod tests {
                 let wait = Wait {
                     events: WRITTEN | READ,
                     deadline: None,
-                    spin: 0,
+                    spin: Duration::ZERO,
                     hung_up: &hung_up,
                 };
                 let ended = sleep_until(&*words, &wait, || Ok(false));

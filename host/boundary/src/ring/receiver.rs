@@ -6,7 +6,7 @@ use super::{Corrupt, End, Received, RingError};
 use crate::shared::{WORD, copy_out};
 use std::mem;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Reads the messages of the peer, which may be hostile.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub struct Receiver {
     positions: Reading,
     /// The length of the message that was begun.
     length: Option<usize>,
+    /// How long a wait looks before it sleeps.
+    pub(super) spin: Duration,
     /// What has come of it, if it is not read at once.
     pub(super) partial: Vec<u8>,
 }
@@ -25,8 +27,15 @@ impl Receiver {
             positions: Reading::new(end.capacity()),
             end,
             length: None,
+            spin: Duration::ZERO,
             partial: Vec::new(),
         }
+    }
+
+    /// Sets for how long a wait looks for something to read before it sleeps: not at all at first. To wake somebody who
+    /// sleeps takes longer than many a message takes to answer, but whoever looks takes a processor's time.
+    pub fn set_spin(&mut self, spin: Duration) {
+        self.spin = spin;
     }
 
     /// Reads the next message in place of what is `into`, if all of it is there. What has come of a
@@ -110,7 +119,7 @@ impl Receiver {
         let wait = Wait {
             events: bell::WRITTEN,
             deadline,
-            spin: end.spin,
+            spin: self.spin,
             hung_up: &end.hung_up,
         };
         bell::sleep_until(&end.own_bell(), &wait, || self.is_ready())

@@ -5,7 +5,7 @@ use super::positions::Writing;
 use super::{End, RingError, Sent};
 use crate::shared::{WORD, copy_in};
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Writes messages for the peer.
 ///
@@ -171,7 +171,7 @@ impl Sender {
         let wait = Wait {
             events: bell::READ,
             deadline,
-            spin: end.spin,
+            spin: Duration::ZERO,
             hung_up: &end.hung_up,
         };
         bell::sleep_until(&end.own_bell(), &wait, || self.is_ready())

@@ -13,8 +13,8 @@ const SMALL: Sizes = Sizes {
 
 /// The parent's side and the worker's.
 fn pair(sizes: Sizes) -> (Duplex, Duplex) {
-    let (parent, descriptor) = Duplex::create(sizes, 0).unwrap();
-    (parent, Duplex::open(descriptor, 0).unwrap())
+    let (parent, descriptor) = Duplex::create(sizes).unwrap();
+    (parent, Duplex::open(descriptor).unwrap())
 }
 
 /// Random numbers whose seed is printed, for a test that fails.
@@ -245,12 +245,12 @@ fn sizes_that_cannot_be_are_refused() {
             to_parent: bytes,
             ..SMALL
         };
-        let made = Duplex::create(sizes, 0).map(drop);
+        let made = Duplex::create(sizes).map(drop);
         assert!(matches!(made, Err(RingError::Size { .. })), "{made:?}");
     }
     for bytes in [64, HEADER, HEADER + 4 * SMALLEST] {
         let (_shared, descriptor) = Shared::create(bytes).unwrap();
-        let opened = Duplex::open(descriptor, 0).map(drop);
+        let opened = Duplex::open(descriptor).map(drop);
         assert!(matches!(opened, Err(RingError::Size { .. })), "{opened:?}");
     }
     let (mut parent, _) = pair(SMALL);

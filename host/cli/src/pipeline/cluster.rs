@@ -65,6 +65,10 @@ impl ClusterSettings {
         if let Some(engines) = task.engines {
             builder = builder.engines(engines);
         }
+        // A single call needs a single worker.
+        if many.is_none() && task.targets.is_none() {
+            builder = builder.ready_workers(1);
+        }
         if let Some(many) = many {
             builder = builder.policy(many.policy);
             if let Some(dispatches) = many.hwm {

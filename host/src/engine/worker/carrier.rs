@@ -4,6 +4,7 @@ use super::call_form;
 use super::form::HOST_REPLY;
 use super::serve::MessageWriter;
 use super::{LARGEST, WorkerError};
+use crate::spin;
 use rwasm_boundary::ring::{Received, Receiver};
 use rwasm_sandbox::lock::lock;
 use rwasm_sandbox::sandbox::{Carried, HostCarrier, HostFailure};
@@ -39,8 +40,10 @@ impl Inbox {
         }
     }
 
-    /// The next message that is not an answer to a call: nobody waits for one any more.
-    pub(super) fn next(&mut self) -> Result<Vec<u8>, WorkerError> {
+    /// The next message that is not an answer to a call: nobody waits for one any more. It is looked for that long before
+    /// this thread sleeps.
+    pub(super) fn next(&mut self, spin: Duration) -> Result<Vec<u8>, WorkerError> {
+        self.receiver.set_spin(spin);
         let mut message = std::mem::take(&mut self.message);
         loop {
             let received = self.receiver.receive(LARGEST, &mut message, None)?;
@@ -59,6 +62,7 @@ impl Inbox {
     fn answer(&mut self, call: u64) -> Option<Vec<u8>> {
         let mut message = Vec::new();
         let until = Instant::now() + TURN;
+        self.receiver.set_spin(spin::ANSWER);
         match self.receiver.receive(LARGEST, &mut message, Some(until)) {
             Ok(Received::Nothing) => None,
             Ok(Received::Message) => match call_form::answered(&message) {

@@ -4,6 +4,7 @@
 use super::call_form;
 use super::listen::{Listening, Progress, RunError};
 use super::process::{LOOK, Process, WorkerError};
+use crate::spin;
 use rwasm_value::value::{Packed, Reader};
 use std::cell::OnceCell;
 use std::io;
@@ -79,6 +80,8 @@ impl Listening<'_> {
         if let Some(answer) = answer {
             process.send(&[&call_form::answer(head.call, &answer)])?;
             process.flush();
+            // It goes on at once, and may soon ask again.
+            process.receiver.set_spin(spin::ANSWER);
         }
         Ok(())
     }

@@ -27,6 +27,11 @@ const SHORT_GRACE: Duration = Duration::from_millis(30);
 /// Outcomes are passed on when they have so many bytes, or have waited so long.
 const MOST_READY: u64 = 1 << 20;
 
+/// A task that has said nothing for so many looks is a long one, and is looked at less often: a thousand engines wait at the
+/// price of one. Whoever cancels it waits for that, and then for its worker, no more than a tenth of a second.
+const PATIENT: u32 = 20;
+const RARE_LOOK: Duration = Duration::from_millis(50);
+
 /// Messages that are heard before it is looked what the time is.
 const AT_ONCE: u32 = 256;
 
@@ -189,6 +194,8 @@ impl Listening<'_> {
         course.moved = self.sent;
         let mut message = std::mem::take(&mut process.message);
         let mut looked = Instant::now();
+        // How often nothing has come since the last message.
+        let mut silent = 0;
         loop {
             let now = Instant::now();
             // One that talks all the time is looked at too.
@@ -199,9 +206,19 @@ impl Listening<'_> {
             if self.ready_bytes > MOST_READY || now.duration_since(self.ready_since) > LOOK {
                 self.pass_on();
             }
-            let look = now + LOOK;
+            let mut pause = LOOK;
+            if silent > PATIENT {
+                let left = self.until.and_then(|until| until.left());
+                pause = left.map_or(RARE_LOOK, |left| left.clamp(LOOK, RARE_LOOK));
+            }
+            let look = now + pause;
             let mut received = process.receiver.receive(limit, &mut message, Some(look));
-            if let Ok(Received::Nothing) = received {
+            silent = if let Ok(Received::Nothing) = received {
+                silent + 1
+            } else {
+                0
+            };
+            if silent > 0 {
                 self.pass_on();
                 self.look(process, course)?;
             }

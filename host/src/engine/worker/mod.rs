@@ -69,6 +69,7 @@ pub fn boundary_layers(program: &Path) -> io::Result<Vec<BoundaryLayer>> {
         program: program.to_owned(),
         first,
         is_strict: false,
+        ready_below: EngineId(u32::MAX),
     };
     let mut process = Process::start(&settings, EngineId(0), first, None, false)?;
     process

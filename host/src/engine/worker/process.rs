@@ -13,6 +13,7 @@ use super::told::Preset;
 use super::workers::WorkerSettings;
 use super::{BUILD, COMMAND, RINGS, START};
 use crate::dispatch::{Dispatch, Reuse};
+use crate::spin;
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::geteuid;
 use rwasm_boundary::descriptors::Channel;
@@ -78,6 +79,8 @@ pub(super) struct Process {
     is_strict: bool,
     next: u64,
     dispatches: u32,
+    /// How long to look for the answers to the next dispatch before sleeping.
+    spin: Duration,
     pub(super) programs: Numbered<Arc<Program>>,
     pub(super) presets: Numbered<Preset>,
     pub(super) pushed: Numbered<Arc<PushedValues>>,
@@ -116,7 +119,7 @@ impl Process {
     ) -> io::Result<Self> {
         let other = |error: &dyn Display| io::Error::other(error.to_string());
         let (channel, theirs) = Channel::pair()?;
-        let (duplex, memory) = Duplex::create(RINGS, 0).map_err(|error| {
+        let (duplex, memory) = Duplex::create(RINGS).map_err(|error| {
             io::Error::other(format!(
                 "{error} (memory that is shared counts for `ulimit -f`)"
             ))
@@ -188,6 +191,7 @@ impl Process {
             granted: granted.cloned(),
             next: 0,
             dispatches: 0,
+            spin: Duration::ZERO,
             programs: Numbered::default(),
             presets: Numbered::default(),
             pushed: Numbered::default(),
@@ -351,7 +355,15 @@ impl Process {
             && dispatch.owner.has(self.engine, module)
             && !self.kept.contains(&(owner, module));
         let mut listening = Listening::new(dispatch, number, self.engine, is_lost, pumps, runtime);
+        let tasks = dispatch.tasks.len() - course.first;
+        self.receiver.set_spin(if tasks == 1 {
+            self.spin
+        } else {
+            Duration::ZERO
+        });
+        let begun = Instant::now();
         let end = listening.listen(self, course)?;
+        self.spin = spin::after(tasks, begun.elapsed()).min(spin::ANSWER);
         if keeps {
             if end.has_instance {
                 self.kept.insert((owner, module));

@@ -9,6 +9,7 @@ use super::{BUILD, COMMAND, DESCRIPTORS, LARGEST, START, WorkerError};
 use crate::dispatch::{Answer, DispatchPreset, Owner, Reply};
 use crate::engine::kept::KeptInstances;
 use crate::engine::{EngineContext, THREAD_STACK, processor_time, run_dispatch};
+use crate::spin;
 use crate::wire::put_outcome;
 use bytes::Bytes;
 use rustix::fs::Mode;
@@ -96,7 +97,7 @@ fn serve() -> Result<(), WorkerError> {
     let [rings, slate] = &memory[..] else {
         return Err("no memory came".into());
     };
-    let (sender, mut receiver) = Duplex::open(rings, 0)?.split();
+    let (sender, mut receiver) = Duplex::open(rings)?.split();
     let slate = Arc::new(TaskRecorder(Slate::open(slate)?));
     let told = Arc::new(Mutex::new(MessageWriter {
         sender,
@@ -425,8 +426,10 @@ struct Worker {
 
 impl Worker {
     fn run(&mut self, runner: &Runner) -> Result<(), WorkerError> {
+        let mut spin = Duration::ZERO;
         loop {
-            let message = lock(&self.inbox).next()?;
+            let message = lock(&self.inbox).next(spin)?;
+            spin = Duration::ZERO;
             let kind = *message.first().ok_or("an empty message came")?;
             let body = &message[1..];
             match kind {
@@ -438,7 +441,9 @@ impl Worker {
                 }
                 FORGET => self.forget(&form::read_plain(body)?),
                 DISPATCH => {
-                    self.dispatch(runner, &Bytes::from(message).slice(1..))?;
+                    let begun = Instant::now();
+                    let tasks = self.dispatch(runner, &Bytes::from(message).slice(1..))?;
+                    spin = spin::after(tasks, begun.elapsed());
                     continue;
                 }
                 other => return Err(format!("a message of the unknown kind {other} came").into()),
@@ -516,7 +521,8 @@ impl Worker {
         self.kept.let_go();
     }
 
-    fn dispatch(&mut self, runner: &Runner, body: &Bytes) -> Result<(), WorkerError> {
+    /// Runs a dispatch, and returns the number of its tasks.
+    fn dispatch(&mut self, runner: &Runner, body: &Bytes) -> Result<usize, WorkerError> {
         let mut from = Reader::new(body);
         let head = DispatchHead::read(&mut from)?;
         let mut descriptors = form::Received::new(self.take(head.descriptors)?);
@@ -561,6 +567,6 @@ impl Worker {
         };
         self.computed = now;
         lock(&self.sender).tell(&[&end.message()], true);
-        Ok(())
+        Ok(head.tasks)
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) first: VariantKey,
     /// Whether one that lacks a layer is refused.
     pub(crate) is_strict: bool,
+    /// The engines with lower ids start a worker at once, the others with their first task.
+    pub(crate) ready_below: EngineId,
 }
 
 /// See the [module](self).
@@ -47,19 +49,22 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// Starts the first one.
+    /// Starts the first one, if it is to be ready before there are tasks.
     ///
     /// # Errors
     ///
     /// If the program cannot be started.
     pub(crate) fn start(settings: WorkerSettings, engine: EngineId) -> io::Result<Self> {
-        let mut first = Process::start(&settings, engine, settings.first, None, false)?;
-        if settings.is_strict {
-            first
-                .make_ready(&Cancel::default())
-                .map_err(WorkerError::into_error)?;
+        let mut spare = None;
+        if engine < settings.ready_below {
+            let mut first = Process::start(&settings, engine, settings.first, None, false)?;
+            if settings.is_strict {
+                first
+                    .make_ready(&Cancel::default())
+                    .map_err(WorkerError::into_error)?;
+            }
+            spare = Some(first);
         }
-        let spare = Some(first);
         Ok(Self {
             settings,
             engine,

@@ -11,6 +11,7 @@ use super::tenant::TenantRoom;
 use crate::events::JobUsage;
 use crate::graph::Ended;
 use crate::placement::TenantId;
+use crate::spin;
 use rwasm_sandbox::note::{Listener, TaskNote};
 use rwasm_sandbox::outcome::{Failure, Outcome, Usage};
 use rwasm_value::ids::{EngineId, JobId};
@@ -203,6 +204,10 @@ impl Slot {
 
     /// Waits on this thread for the end, at most for `timeout` if it is given. Returns whether the end has come.
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> bool {
+        let spin = timeout.map_or(spin::ANSWER, |timeout| timeout.min(spin::ANSWER));
+        if spin::until(spin, || self.is_done()) {
+            return true;
+        }
         let state = self.lock();
         let is_pending = |state: &mut SlotState| state.done.is_none();
         match timeout {
