@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 const JOBS: usize = 64;
 const OPEN: usize = 512;
 
+/// What the names, variables and arguments of all of them take at most, in bytes; a job with more is resolved for each message.
+const BYTES: usize = 8 << 20;
+
 /// How long the directories of a job stay open after its last message.
 const GRANTED: Duration = Duration::from_mins(1);
 
@@ -25,6 +28,7 @@ pub(super) struct Granted {
 struct One {
     setting: Arc<Setting>,
     dirs: usize,
+    bytes: usize,
     used: Instant,
 }
 
@@ -57,12 +61,24 @@ impl Granted {
         self.forget_old();
         let mut jobs = lock(&self.jobs);
         forget_oldest(&mut jobs, JOBS, |one| one.used);
-        while !jobs.is_empty() && dirs + jobs.values().map(|one| one.dirs).sum::<usize>() > OPEN {
+        // The setting holds about as much as what it depends on, which is its key.
+        let bytes = 2 * key.len();
+        if bytes > BYTES {
+            return;
+        }
+        let sum = |jobs: &HashMap<String, One>, of: fn(&One) -> usize| -> usize {
+            jobs.values().map(of).sum()
+        };
+        while !jobs.is_empty()
+            && (dirs + sum(&jobs, |one| one.dirs) > OPEN
+                || bytes + sum(&jobs, |one| one.bytes) > BYTES)
+        {
             forget_oldest(&mut jobs, 1, |one| one.used);
         }
         let one = One {
             setting: Arc::clone(setting),
             dirs,
+            bytes,
             used: Instant::now(),
         };
         jobs.insert(key, one);
@@ -87,5 +103,40 @@ pub(super) fn forget_oldest<K: Eq + Hash + Clone, V>(
             .map(|(name, _)| name.clone())
     {
         map.remove(&oldest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::{Lookup, TaskSettings};
+    use rwasm_sandbox::grants::Grants;
+    use rwasm_sandbox::limits::Limits;
+    use rwasm_sandbox::sandbox::CommandLine;
+
+    fn setting() -> Arc<Setting> {
+        let settled = TaskSettings::default().settle(
+            &Limits::default(),
+            &Arc::new(Grants::none()),
+            CommandLine::default(),
+            Lookup::Opened(Vec::new()),
+            None,
+        );
+        settled.expect("it asks for nothing")
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_in_bytes() {
+        let (granted, setting) = (Granted::default(), setting());
+        let large = |letter: &str| letter.repeat(BYTES / 5);
+        for letter in ["a", "b", "c"] {
+            granted.keep(large(letter), &setting, 0);
+        }
+        assert!(granted.get(&large("a")).is_none());
+        assert!(granted.get(&large("b")).is_some() && granted.get(&large("c")).is_some());
+        // One that would take all the room takes none.
+        let huge = "d".repeat(BYTES);
+        granted.keep(huge.clone(), &setting, 0);
+        assert!(granted.get(&huge).is_none() && granted.get(&large("c")).is_some());
     }
 }

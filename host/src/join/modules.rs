@@ -1,7 +1,7 @@
 //! Modules fetched from a cluster: verified by their hash, kept on disk, and in memory while programs are made of them.
 
 use super::task::NotReady;
-use crate::nats::blob::{BlobError, Blobs};
+use crate::nats::blob::{BlobError, Blobs, Charge, Charged, ReadBudget};
 use crate::nats::wire::TasksHead;
 use bytes::Bytes;
 use rwasm_sandbox::limits::Limits;
@@ -13,6 +13,7 @@ use rwasm_value::units::ByteSize;
 use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
@@ -24,6 +25,9 @@ const MOST_BYTES: u64 = 8 << 20;
 
 /// The bytes of modules that are kept on disk; beyond that, they are fetched again.
 const MOST_ON_DISK: u64 = 1 << 30;
+
+/// The bytes of modules that are in memory at a time: whoever finds no room waits in turn.
+const IN_MEMORY: u32 = 256 << 20;
 
 /// How many modules are analyzed at a time: it takes a core, and memory that the allocator keeps.
 const ANALYSES: usize = 1;
@@ -38,6 +42,21 @@ pub(super) struct Modules {
     shelf: Option<Arc<Shelf>>,
     known: Mutex<Known>,
     analyses: Semaphore,
+    room: ReadBudget,
+}
+
+/// A module whose bytes are in memory, and the room for them.
+pub(super) struct Held {
+    module: Module,
+    _room: Charge,
+}
+
+impl Deref for Held {
+    type Target = Module;
+
+    fn deref(&self) -> &Module {
+        &self.module
+    }
 }
 
 /// What is known of modules, by their hashes.
@@ -55,7 +74,7 @@ struct Known {
 /// A module that this cluster has. Its bytes are in memory only while somebody makes a program of it.
 struct Kept {
     info: ModuleInfo,
-    module: Weak<Module>,
+    module: Weak<Held>,
     used: u64,
 }
 
@@ -81,7 +100,7 @@ impl Known {
     }
 
     /// Keeps what is known of a module, and lets go of what was not used for the longest time.
-    fn keep(&mut self, hash: &str, module: &Arc<Module>) {
+    fn keep(&mut self, hash: &str, module: &Arc<Held>) {
         self.now += 1;
         let kept = Kept {
             info: module.info().clone(),
@@ -108,6 +127,7 @@ impl Modules {
             shelf: dir.map(|dir| Arc::new(Shelf { dir })),
             known: Mutex::default(),
             analyses: Semaphore::new(ANALYSES),
+            room: ReadBudget::new(IN_MEMORY),
         }
     }
 
@@ -117,7 +137,7 @@ impl Modules {
         known.get(hash).map(|kept| kept.info.clone())
     }
 
-    fn in_memory(&self, hash: &str) -> Option<Arc<Module>> {
+    fn in_memory(&self, hash: &str) -> Option<Arc<Held>> {
         let mut known = lock(&self.known);
         known.get(hash).and_then(|kept| kept.module.upgrade())
     }
@@ -127,7 +147,7 @@ impl Modules {
         &self,
         head: &TasksHead,
         limits: &Limits,
-    ) -> Result<Arc<Module>, NotReady> {
+    ) -> Result<Arc<Held>, NotReady> {
         let hash = &head.module;
         let is_hash = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_hash {
@@ -165,18 +185,24 @@ impl Modules {
     }
 
     /// Reads the module from disk, or fetches it.
-    async fn make(&self, head: &TasksHead, limits: &Limits) -> Result<Module, NotReady> {
+    async fn make(&self, head: &TasksHead, limits: &Limits) -> Result<Held, NotReady> {
         if let Some(shelf) = &self.shelf {
+            let size = shelf.size(&head.module).min(limits.module.bytes());
+            let room = self.room.charge(size).await;
             let (shelf, hash, limit) = (Arc::clone(shelf), head.module.clone(), limits.module);
             let found = aside(move || shelf.take(&hash, limit)).await?;
             if let Some(bytes) = found
                 && let Ok(module) = self.load(head, bytes, limits).await
             {
-                return Ok(module);
+                return Ok(Held {
+                    module,
+                    _room: room,
+                });
             }
         }
         let limit = limits.module.bytes();
-        let bytes = match self.store.get(&head.module, limit).await {
+        let got = self.store.get_within(&head.module, limit, &self.room).await;
+        let Charged { bytes, room } = match got {
             Err(error @ BlobError::TooLarge { .. }) => {
                 return Err(refused(error.to_string()));
             }
@@ -193,7 +219,10 @@ impl Modules {
             let (shelf, module) = (Arc::clone(shelf), module.clone());
             aside(move || shelf.put(&module)).await?;
         }
-        Ok(module)
+        Ok(Held {
+            module,
+            _room: room,
+        })
     }
 
     /// Loads nothing but the requested module. Analyzing takes as long as the module is large, and results and heartbeats
@@ -272,6 +301,11 @@ struct Shelf {
 impl Shelf {
     fn path(&self, hash: &str) -> PathBuf {
         self.dir.join(format!("{hash}.wasm"))
+    }
+
+    /// The size of a module, zero if it is not there.
+    fn size(&self, hash: &str) -> u64 {
+        fs::metadata(self.path(hash)).map_or(0, |found| found.len())
     }
 
     /// Reads a module of at most this size, and marks it as used.
@@ -354,13 +388,21 @@ mod tests {
         Module::from_bytes("test", text).expect("it is a module")
     }
 
+    fn held(number: u64) -> Held {
+        let room = ReadBudget::new(1);
+        Held {
+            module: module(number),
+            _room: pollster::block_on(room.charge(1)),
+        }
+    }
+
     #[test]
     fn the_last_used_are_known_and_have_bytes_while_somebody_has_them() {
         let mut known = Known::default();
-        let first = Arc::new(module(0));
+        let first = Arc::new(held(0));
         known.keep("0", &first);
         for number in 1..MOST as u64 + 8 {
-            known.keep(&number.to_string(), &Arc::new(module(number)));
+            known.keep(&number.to_string(), &Arc::new(held(number)));
             assert!(
                 known
                     .get("0")

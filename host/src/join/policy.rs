@@ -35,6 +35,8 @@ struct Caps {
     wall: Option<Duration>,
     fuel: u64,
     memory: ByteSize,
+    /// As many as its memory has room for, if the file does not say.
+    table_elements: Option<usize>,
     stack: ByteSize,
     input: ByteSize,
     output: ByteSize,
@@ -54,6 +56,7 @@ impl Default for Caps {
             // About a day of computing.
             fuel: 100_000_000_000_000,
             memory: ByteSize::mib(4096),
+            table_elements: None,
             stack: MAX_STACK,
             input: ByteSize::mib(1024),
             output: ByteSize::mib(1024),
@@ -65,7 +68,15 @@ impl Default for Caps {
     }
 }
 
+/// What an element of a table takes, in bytes.
+const ELEMENT: u64 = 8;
+
 impl Caps {
+    fn table_elements(&self) -> usize {
+        let room = usize::try_from(self.memory.bytes() / ELEMENT).unwrap_or(usize::MAX);
+        self.table_elements.unwrap_or(room)
+    }
+
     fn wall(&self) -> Duration {
         let mut limits = Limits::default();
         (limits.time, limits.wall) = (self.time, self.wall);
@@ -92,6 +103,7 @@ struct Limited {
     wall: Option<String>,
     fuel: Option<u64>,
     memory: Option<String>,
+    table_elements: Option<usize>,
     stack: Option<String>,
     input: Option<String>,
     output: Option<String>,
@@ -171,6 +183,7 @@ impl EnginePolicy {
         let caps = &mut policy.caps;
         let limits = &file.limits;
         caps.fuel = limits.fuel.unwrap_or(caps.fuel);
+        caps.table_elements = limits.table_elements;
         if let Some(text) = &limits.wall {
             caps.wall = Some(duration("wall", text)?);
         }
@@ -227,6 +240,7 @@ impl EnginePolicy {
         limits.wall = Some(head.limits.wall().min(caps.wall()));
         limits.fuel = limits.fuel.map(|fuel| fuel.min(caps.fuel));
         limits.memory = limits.memory.min(caps.memory);
+        limits.table_elements = limits.table_elements.min(caps.table_elements());
         limits.stack = limits.stack.min(caps.stack);
         limits.input = limits.input.min(caps.input);
         limits.output = limits.output.min(caps.output);
@@ -552,6 +566,58 @@ mod tests {
         ] {
             EnginePolicy::parse(text).expect(text);
         }
+    }
+
+    #[test]
+    fn every_limit_has_a_bound() {
+        let mut head = head();
+        let long = Duration::from_hours(1_000_000);
+        let large = ByteSize::new(u64::MAX / 2);
+        let limits = &mut head.limits;
+        (limits.time, limits.wall, limits.compile_time) = (long, Some(long), long);
+        limits.fuel = Some(u64::MAX);
+        for size in [
+            &mut limits.memory,
+            &mut limits.stack,
+            &mut limits.input,
+            &mut limits.output,
+            &mut limits.logs,
+            &mut limits.random,
+            &mut limits.written,
+            &mut limits.module,
+            &mut limits.compile_memory,
+            &mut limits.compiled,
+        ] {
+            *size = large;
+        }
+        for count in [
+            &mut limits.table_elements,
+            &mut limits.handles,
+            &mut limits.files,
+        ] {
+            *count = usize::MAX / 2;
+        }
+        let json = |limits: &Limits| match serde_json::to_value(limits) {
+            Ok(serde_json::Value::Object(fields)) => fields,
+            other => panic!("{other:?}"),
+        };
+        let here = json(&EnginePolicy::default().limits(&head));
+        // One that is new, and neither asked for here nor bounded there, is the same on both sides.
+        for (name, wanted) in json(&head.limits) {
+            assert_ne!(here.get(&name), Some(&wanted), "{name}");
+        }
+    }
+
+    #[test]
+    fn tables_take_no_more_than_memories_unless_the_file_says_so() {
+        let mut head = head();
+        head.limits.table_elements = usize::MAX;
+        let elements = |text: &str| {
+            let policy = EnginePolicy::parse(text).expect(text);
+            policy.limits(&head).table_elements
+        };
+        assert_eq!(elements("[limits]\nmemory = \"64MiB\""), 8 << 20);
+        assert_eq!(elements("[limits]\ntable_elements = 1000"), 1000);
     }
 
     #[test]

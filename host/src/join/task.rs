@@ -10,14 +10,15 @@ use crate::cluster::Cluster;
 use crate::dispatch::{DispatchedTask, Owner, ParseReuseError, Pushed, Reuse, TaskInput};
 use crate::nats::blob::{BlobError, Blobs, Charge, Length, ReadBudget};
 use crate::nats::wire::{
-    ChunkForm, InputForm, TaskForm, TasksHead, WireError, decode_tasks, largest_tasks, time,
+    ChunkForm, InputForm, TaskForm, TasksHead, WireError, decode_tasks, decoded, largest_tasks,
+    most_decoded, time,
 };
 use crate::view::{Lookup, NotReady as Unmade, TaskSettings};
 use bytes::Bytes;
 use rwasm_sandbox::input::{Chunk, ChunkData, Source};
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::lock::lock;
-use rwasm_sandbox::outcome::{Failure, FailureCode};
+use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome};
 use rwasm_sandbox::sandbox::{
     Arguments, Callee, CommandLine, LoadError, ModuleInfo, Program, Setting,
 };
@@ -29,7 +30,7 @@ use std::fmt::Display;
 use std::io::{Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Inputs larger than this many bytes are kept in a file rather than in memory.
 const LARGEST_HELD: u64 = 64 << 20;
@@ -38,6 +39,12 @@ const LARGEST_HELD: u64 = 64 << 20;
 /// no room waits in turn. Bodies have room of their own, since a message has its body while it waits for its inputs.
 const BODIES: u32 = 256 << 20;
 const INPUTS: u32 = 512 << 20;
+
+/// What the tasks of all messages become when they are decoded, with the places of their outcomes, in bytes.
+const DECODED: u32 = 256 << 20;
+
+/// What a task takes beside its form: as part of a dispatch, and the place of its outcome.
+const EACH: usize = size_of::<DispatchedTask>() + size_of::<Option<Outcome>>();
 
 /// The most that the inputs of one message may have, each object counted once.
 const MESSAGE_INPUTS: u64 = 256 << 20;
@@ -67,6 +74,7 @@ pub(super) struct Bench {
     /// The room for bodies, and for the ledgers of suspect messages.
     pub(super) bodies: ReadBudget,
     inputs: ReadBudget,
+    decoded: ReadBudget,
     warnings: Warnings,
 }
 
@@ -80,8 +88,8 @@ pub(super) struct Ready {
     pub(super) tasks: Vec<DispatchedTask>,
     pub(super) queued: SystemTime,
     pub(super) pushed: Option<Arc<Pushed>>,
-    /// What its body and its inputs take, as long as it has them.
-    _rooms: [Charge; 2],
+    /// What its body, its inputs and its tasks take, as long as it has them.
+    _rooms: [Charge; 3],
 }
 
 /// What the tasks of a message call, and what it takes.
@@ -91,6 +99,8 @@ struct Target<'a> {
     params: &'a [&'a Type],
     /// Whether an input flows into it, instead of being copied.
     is_streamed: bool,
+    /// How long its tasks have waited for their program.
+    compiled: Duration,
 }
 
 /// Why the tasks of a message do not run.
@@ -207,6 +217,7 @@ impl Bench {
             granted: Granted::default(),
             bodies: ReadBudget::new(BODIES),
             inputs: ReadBudget::new(INPUTS),
+            decoded: ReadBudget::new(DECODED),
             warnings: Warnings::default(),
         }
     }
@@ -229,7 +240,10 @@ impl Bench {
         } else {
             self.setting(job, head, reuse)?
         };
+        let asked = Instant::now();
         let program = self.program(head, &limits, &setting).await?;
+        // To wait for a compiler is not to wait in the queue.
+        let compiled = asked.elapsed();
         let module = &program.module;
         let callee = callee(module, head)?;
         let (body, room_of_body) = match &head.body {
@@ -251,13 +265,17 @@ impl Bench {
             callee,
             params: &params,
             is_streamed: module.streams_input(callee),
+            compiled,
         };
+        let most = most_decoded(&body, EACH);
+        let mut room_of_tasks = self.decoded.charge(most).await;
         let forms = if body.len() > SHORT {
             let decoded = tokio::task::spawn_blocking(move || decode_tasks(&body)).await;
             decoded.map_err(|error| bad(error.to_string()))??
         } else {
             decode_tasks(&body)?
         };
+        room_of_tasks.shrink(decoded(&forms, EACH));
         let room_of_inputs = self.inputs.charge(inputs_of(&forms)?).await;
         let mut objects = HashMap::new();
         let mut tasks = Vec::with_capacity(forms.len());
@@ -279,7 +297,7 @@ impl Bench {
             tasks,
             queued: time(head.queued),
             pushed: self.values.of(head, &self.blobs, &self.seat).await?,
-            _rooms: [room_of_body, room_of_inputs],
+            _rooms: [room_of_body, room_of_inputs, room_of_tasks],
         })
     }
 
@@ -387,7 +405,10 @@ impl Bench {
         let start_by = match form.start_by {
             0 => None,
             micros => {
-                let left = time(micros).duration_since(SystemTime::now());
+                let start_by = time(micros).checked_add(target.compiled);
+                let left = start_by
+                    .unwrap_or_else(|| time(micros))
+                    .duration_since(SystemTime::now());
                 Some(Instant::now() + left.unwrap_or_default())
             }
         };

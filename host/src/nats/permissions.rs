@@ -41,10 +41,18 @@ pub(crate) fn of(role: Role) -> Option<Vec<Permission>> {
     Some([answers].into_iter().chain(lines).collect())
 }
 
-/// The permissions of a key of that role: of one for a lane, with tasks of that lane alone.
+/// The permissions of a key of that role: of one for a lane, with tasks of that lane alone, and without orders to engines,
+/// which serve other lanes too.
 pub(crate) fn of_key(role: Role, lane: Option<&str>) -> Option<Vec<Permission>> {
     let mut lines = of(role)?;
     if let Some(lane) = lane {
+        for line in &mut lines {
+            let is_order = |subject: &String| subject == ANY_EXECUTE || subject == ANY_CONTROL;
+            if role == Role::Client {
+                line.publish.retain(|subject| !is_order(subject));
+            }
+        }
+        lines.retain(|line| !(line.publish.is_empty() && line.subscribe.is_empty()));
         let subjects = lines.iter_mut().flat_map(|line| &mut line.publish);
         for subject in subjects.filter(|subject| *subject == ANY_TASK) {
             *subject = names::tasks_of_lane(lane);

@@ -275,6 +275,9 @@ fn the_key_of_a_lane_submits_to_it_alone() {
                 .may_not_publish(&format!("rwc.t.{lane}.mid.job.0"))
                 .await;
         }
+        // Engines serve other lanes too, on whose account nobody else's tasks are.
+        client.may_not_publish("rwc.e.P.exec").await;
+        client.may_not_publish("rwc.e.P.control").await;
     });
     // Its tasks go there without an option.
     let join = site.join("engine").typed("--lane web").into_command();

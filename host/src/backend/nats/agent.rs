@@ -487,6 +487,8 @@ impl Agent {
                 let _ = dispatch.begin();
             }
             Heard::Compiling(before) => {
+                // An engine has taken them: to wait for a compiler is not to wait in the queue.
+                let _ = dispatch.begin();
                 let module = &dispatch.program.module;
                 self.reports.compiling(self.roster.events(), module, before);
             }

@@ -29,7 +29,17 @@ impl ReadBudget {
 }
 
 /// Room in a budget, until this is dropped.
-pub(crate) struct Charge(#[expect(dead_code, reason = "it is held")] Option<OwnedSemaphorePermit>);
+pub(crate) struct Charge(Option<OwnedSemaphorePermit>);
+
+impl Charge {
+    /// Gives back what is above so many bytes.
+    pub(crate) fn shrink(&mut self, size: u64) {
+        if let Some(permit) = &mut self.0 {
+            let size = usize::try_from(size).unwrap_or(usize::MAX);
+            drop(permit.split(permit.num_permits().saturating_sub(size)));
+        }
+    }
+}
 
 /// An object that was read within a budget.
 pub(crate) struct Charged {
@@ -63,6 +73,23 @@ mod tests {
     fn poll(budget: &ReadBudget, size: u64) -> Poll<Charge> {
         let charge = std::pin::pin!(budget.charge(size));
         charge.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn room_that_is_not_needed_is_given_back() {
+        let budget = ReadBudget::new(100);
+        let Poll::Ready(mut held) = poll(&budget, 80) else {
+            panic!("there is room");
+        };
+        assert!(poll(&budget, 50).is_pending());
+        held.shrink(50);
+        assert!(poll(&budget, 50).is_ready());
+        assert!(poll(&budget, 51).is_pending());
+        // It does not grow.
+        held.shrink(90);
+        assert!(poll(&budget, 51).is_pending());
+        drop(held);
+        assert!(poll(&budget, 100).is_ready());
     }
 
     #[test]

@@ -17,8 +17,8 @@ pub(crate) use note::{
     Heard, MOST_CANCELLED, decode_cancelled, decode_heard, encode_cancelled, encode_heard,
 };
 pub(crate) use task::{
-    ChunkForm, InputForm, PushedForm, TaskForm, TasksHead, decode_tasks, encode_tasks, frame_tasks,
-    largest_tasks,
+    ChunkForm, InputForm, PushedForm, TaskForm, TasksHead, decode_tasks, decoded, encode_tasks,
+    frame_tasks, largest_tasks, most_decoded,
 };
 
 use bytes::Bytes;

@@ -164,6 +164,29 @@ pub(crate) fn largest_tasks(limits: &Limits) -> u64 {
     limits.input.bytes().saturating_add(BESIDE_INPUT)
 }
 
+/// The memory that a body of tasks becomes at most, with `each` for a task beside its form, in bytes: what is to be charged
+/// before it is decoded.
+pub(crate) fn most_decoded(body: &Bytes, each: usize) -> u64 {
+    let count = Reader::new(body).count(LEAST).unwrap_or(0).min(MOST_TASKS);
+    let parts = body
+        .len()
+        .saturating_mul(size_of::<Bytes>())
+        .min(MOST_PARTS);
+    (count.saturating_mul(size_of::<TaskForm>() + each) + parts) as u64
+}
+
+/// The memory that decoded tasks take, with `each` for a task beside its form, in bytes.
+pub(crate) fn decoded(tasks: &[TaskForm], each: usize) -> u64 {
+    let parts = |task: &TaskForm| match &task.input {
+        InputForm::Values(values) | InputForm::Parts(values) => values.len() * size_of::<Bytes>(),
+        InputForm::Named(values) => values.len() * size_of::<Result<Bytes, String>>(),
+        InputForm::Chunk { source, .. } => source.len(),
+        InputForm::Refused { code, message, .. } => code.len() + message.len(),
+    };
+    let parts: usize = tasks.iter().map(parts).sum();
+    (tasks.len() * (size_of::<TaskForm>() + each) + parts) as u64
+}
+
 /// What is left of the memory for the parts of a message.
 struct Room(usize);
 
