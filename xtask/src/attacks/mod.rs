@@ -1,13 +1,14 @@
 //! `cargo xtask attacks`: what hostile guests and clients take from the machine and from a neighbour, over a minute each.
 //!
-//! An attack goes on and pauses in turns. The neighbour works beside it and alone, so both are measured on the same machine
-//! at the same time. Its jobs run one task after the other, and the attack leaves it one of two engines, or has short
+//! An attack goes on and pauses in turns. The neighbour works beside it, alone, and beside a load that computes as much as the
+//! attack's clients do for themselves, so all are measured on the same machine at the same time. Its jobs run one task after the other, and the attack leaves it one of two engines, or has short
 //! tasks: that long tasks on all engines delay others follows from what they are, and is not measured.
 
 mod figures;
 mod gate;
 mod guests;
 mod list;
+mod load;
 mod neighbour;
 mod place;
 mod wire;
@@ -18,13 +19,13 @@ use anyhow::{Result, ensure};
 use figures::{Figures, longest_answer, most_memory};
 use gate::Gate;
 use list::{ATTACKS, Attack, Client, How};
-use neighbour::{Neighbour, median};
+use neighbour::{Beside, Neighbour, median};
 use place::{Alone, Cluster, Place};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::thread::{scope, sleep};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) struct Options {
     /// Built by cargo if it is not named.
@@ -68,6 +69,8 @@ struct Row<'a> {
     most: u64,
     after: Figures,
     alone: Duration,
+    /// Beside a load that computes as much as the clients of the attack, if it has clients.
+    loaded: Option<Duration>,
     beside: Duration,
     wrong: Option<String>,
     /// Of the health endpoint, if there is one.
@@ -149,14 +152,14 @@ fn alone<'a>(
     time: Duration,
 ) -> Result<Row<'a>> {
     let mut neighbour = Neighbour::new(place, None, attack.neighbour)?;
-    neighbour.work(Duration::ZERO, true)?;
+    neighbour.work(Duration::ZERO, Beside::Nothing)?;
     neighbour.alone.clear();
     let mut victim = Alone::start(place, arguments)?;
     let (process, gate) = (victim.process(), Gate::default());
     let before = victim.figures()?;
     let most = scope(|scope| {
         let most = scope.spawn(|| most_memory(process, &gate));
-        let turns = take_turns(&mut neighbour, time, |goes_on| {
+        let turns = take_turns(&mut neighbour, time, 0, |goes_on| {
             victim.signal(if goes_on { "CONT" } else { "STOP" })
         });
         gate.end();
@@ -168,6 +171,7 @@ fn alone<'a>(
         most,
         after: victim.figures()?,
         alone: median(&neighbour.alone),
+        loaded: None,
         beside: median(&neighbour.beside),
         wrong: neighbour.wrong,
         answer: None,
@@ -186,7 +190,7 @@ fn clients<'a>(
 ) -> Result<Row<'a>> {
     let mut neighbour = Neighbour::new(place, Some(cluster), attack.neighbour)?;
     // Each engine has run something.
-    neighbour.work(Duration::from_secs(2), true)?;
+    neighbour.work(Duration::from_secs(2), Beside::Nothing)?;
     neighbour.alone.clear();
     let (process, gate, prepared) = (cluster.process(), Gate::default(), OnceLock::new());
     let client = |step| Client {
@@ -208,7 +212,7 @@ fn clients<'a>(
         for _ in 0..number {
             scope.spawn(|| gate.repeat(|number| step(&client(number))));
         }
-        let turns = take_turns(&mut neighbour, time, |goes_on| {
+        let turns = take_turns(&mut neighbour, time, number, |goes_on| {
             if goes_on {
                 gate.open();
                 return Ok(());
@@ -231,6 +235,7 @@ fn clients<'a>(
         most,
         after: Figures::at_rest(process)?,
         alone: median(&neighbour.alone),
+        loaded: Some(median(&neighbour.loaded)),
         beside: median(&neighbour.beside),
         wrong: neighbour.wrong,
         answer: Some(answer),
@@ -239,31 +244,60 @@ fn clients<'a>(
     })
 }
 
-/// Has the neighbour work alone and beside the attack, which goes on and pauses as it is told, in turns.
+/// Has the neighbour work alone and beside the attack, which goes on and pauses as it is told, in turns. If there are
+/// `clients`, it works beside a load of as many threads too.
 fn take_turns(
     neighbour: &mut Neighbour<'_>,
     time: Duration,
+    clients: usize,
     mut attack: impl FnMut(bool) -> Result<()>,
 ) -> Result<()> {
     for _ in 0..ROUNDS {
         attack(false)?;
-        neighbour.work(time / ROUNDS / 2, true)?;
+        let start = load::spent()?;
+        let jobs = neighbour.work(time / ROUNDS / 2, Beside::Nothing)?;
+        let job = load::spent()?.saturating_sub(start) / jobs;
         attack(true)?;
         // Until it is in full swing.
         sleep(Duration::from_millis(200));
-        neighbour.work(time / ROUNDS, false)?;
+        let (start, began) = (load::spent()?, Instant::now());
+        let jobs = neighbour.work(time / ROUNDS, Beside::Attack)?;
+        let spent = load::spent()?.saturating_sub(start + job * jobs);
+        let took = began.elapsed();
+        if clients == 0 {
+            continue;
+        }
+        attack(false)?;
+        let threads = u32::try_from(clients).unwrap_or(u32::MAX);
+        let share = spent.as_secs_f64() / took.as_secs_f64() / f64::from(threads);
+        let gate = Gate::default();
+        scope(|scope| {
+            for _ in 0..clients {
+                scope.spawn(|| load::compute(share, &gate));
+            }
+            let done = neighbour.work(time / ROUNDS / 2, Beside::Load);
+            gate.end();
+            done
+        })?;
     }
     attack(false)
 }
 
 const HEAD: &str = "\
 | attack | what it does | steps | memory at first, at most, at the end (MiB) | threads | descriptors | /healthz at most | \
-neighbour alone, beside it | ratio | within bounds |
+neighbour alone, beside as much load, beside it | ratio to alone, to load | within bounds |
 |---|---|---|---|---|---|---|---|---|---|";
 
 impl Row<'_> {
+    /// How many times as long the neighbour takes beside the attack as alone.
     fn ratio(&self) -> f64 {
         self.beside.as_secs_f64() / self.alone.as_secs_f64()
+    }
+
+    /// The same, but for what the clients of the attack take of the processors that they share with the cluster here.
+    fn ratio_to_load(&self) -> f64 {
+        let without = self.loaded.unwrap_or(self.alone).max(self.alone);
+        self.beside.as_secs_f64() / without.as_secs_f64()
     }
 
     /// What is more than it may be.
@@ -294,7 +328,7 @@ impl Row<'_> {
                 after.files.saturating_sub(before.files)
             ),
         );
-        let ratio = self.ratio();
+        let ratio = self.ratio_to_load();
         say(
             ratio > SLOWER,
             format!("the neighbour takes {ratio:.2} times as long"),
@@ -334,10 +368,12 @@ impl fmt::Display for Row<'_> {
         let right = if self.wrong.is_some() { "wrong: " } else { "" };
         write!(
             out,
-            " | {right}{}, {} | {:.2} | {} |",
+            " | {right}{}, {}, {} | {:.2}, {:.2} | {} |",
             shell::seconds(self.alone),
+            self.loaded.map_or_else(|| "–".to_owned(), shell::seconds),
             shell::seconds(self.beside),
             self.ratio(),
+            self.ratio_to_load(),
             if self.beyond().is_empty() {
                 "yes"
             } else {

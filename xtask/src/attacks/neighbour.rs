@@ -13,12 +13,21 @@ const STEPS: u32 = 20_000_000;
 /// How long a job may take.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// What it works beside.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beside {
+    Nothing,
+    Load,
+    Attack,
+}
+
 pub(super) struct Neighbour<'a> {
     place: &'a Place,
     arguments: Vec<String>,
     expected: String,
-    /// How long its jobs took alone, and beside the attack.
+    /// How long its jobs took alone, beside a load, and beside the attack.
     pub(super) alone: Vec<Duration>,
+    pub(super) loaded: Vec<Duration>,
     pub(super) beside: Vec<Duration>,
     /// Why the first job that was wrong was.
     pub(super) wrong: Option<String>,
@@ -52,31 +61,34 @@ impl<'a> Neighbour<'a> {
             arguments,
             expected: steps.map(|steps| line(&guests::work(steps))).collect(),
             alone: Vec::new(),
+            loaded: Vec::new(),
             beside: Vec::new(),
             wrong: None,
         })
     }
 
-    /// Runs jobs for that long, and one at least, into one of the two lists.
-    pub(super) fn work(&mut self, time: Duration, is_alone: bool) -> Result<()> {
+    /// Runs jobs for that long, and one at least, into one of the lists, and returns how many.
+    pub(super) fn work(&mut self, time: Duration, beside: Beside) -> Result<u32> {
         let start = Instant::now();
+        let mut jobs = 0;
         loop {
             let began = Instant::now();
             if let Err(error) = self.job() {
                 // What the place lacks is a failure of ours only while nothing is attacked.
-                if is_alone && self.beside.is_empty() && self.wrong.is_none() {
+                if beside == Beside::Nothing && self.beside.is_empty() && self.wrong.is_none() {
                     return Err(error);
                 }
                 self.wrong.get_or_insert(format!("{error:#}"));
             }
-            let times = if is_alone {
-                &mut self.alone
-            } else {
-                &mut self.beside
+            let times = match beside {
+                Beside::Nothing => &mut self.alone,
+                Beside::Load => &mut self.loaded,
+                Beside::Attack => &mut self.beside,
             };
             times.push(began.elapsed());
+            jobs += 1;
             if start.elapsed() >= time {
-                return Ok(());
+                return Ok(jobs);
             }
         }
     }
