@@ -21,7 +21,7 @@ pub enum Layer {
     ParentDeath,
     /// All descriptors are closed but those that were granted.
     Descriptors,
-    /// Resource limits: the number of descriptors, no core files.
+    /// Resource limits: the numbers of descriptors and threads, no core files, no locked memory, no queues.
     Limits,
     /// `PR_SET_DUMPABLE` off.
     NotDumpable,
@@ -41,7 +41,7 @@ pub enum Layer {
     Landlock,
     /// A list of the system calls that may be made.
     Seccomp,
-    /// A control group with limits for memory and processors, which is for others to set up.
+    /// A control group with limits for memory and processors, which is for others to set up. No worker takes it on by itself.
     Cgroup,
 }
 
@@ -106,7 +106,7 @@ impl Layer {
                 "A worker that was taken over cannot use files and connections that the program had open."
             }
             Self::Limits => {
-                "A worker cannot use up the descriptors of the machine, and leaves no memory image behind."
+                "A worker cannot use up the descriptors and threads of the machine, and leaves no memory image behind."
             }
             Self::NotDumpable => {
                 "Other programs of the same user cannot read a worker's memory, nor it theirs through `/proc`."
@@ -140,11 +140,12 @@ impl Layer {
     /// What a container or a deployment must allow for it, in one sentence.
     pub fn needs(self) -> &'static str {
         match self {
-            Self::NoNewPrivileges
-            | Self::ParentDeath
-            | Self::Limits
-            | Self::NotDumpable
-            | Self::Capabilities => "Any Linux gives it; nothing has to be allowed.",
+            Self::NoNewPrivileges | Self::ParentDeath | Self::Limits | Self::NotDumpable => {
+                "Any Linux gives it; nothing has to be allowed."
+            }
+            Self::Capabilities => {
+                "A worker that has any must be allowed `capset`, which `~@privileged` in a systemd unit forbids."
+            }
             Self::Descriptors => "`/proc` must be mounted.",
             Self::UnusedUser => {
                 "The program must run as root with the capabilities `SETUID` and `SETGID`, which Docker gives by default."
@@ -152,25 +153,29 @@ impl Layer {
             Self::UserNamespace => {
                 "The kernel must let ordinary users make user namespaces (`user.max_user_namespaces`, \
                  `kernel.unprivileged_userns_clone`, `kernel.apparmor_restrict_unprivileged_userns`), and the \
-                 container's seccomp profile must allow `unshare`."
+                 container's seccomp profile or the unit (`RestrictNamespaces`) must allow `unshare` and `capset`: the \
+                 default profiles of Docker, containerd and Kubernetes (`RuntimeDefault`) refuse it without `SYS_ADMIN`."
             }
             Self::NetworkNamespace | Self::OtherNamespaces => {
                 "User namespaces must be allowed, or the program must run as root with the capability `SYS_ADMIN`; the \
-                 container's seccomp profile must allow `unshare`."
+                 container's seccomp profile or the unit (`RestrictNamespaces`) must allow `unshare`."
             }
             Self::EmptyRoot => {
                 "`/proc` must be mounted, and user namespaces must be allowed or the program run as root with the \
-                 capability `SYS_CHROOT`, which Docker gives by default."
+                 capability `SYS_CHROOT`, which Docker gives by default; a filter of system calls must allow `chroot`."
             }
             Self::Landlock => {
-                "The kernel must be 6.12 or newer with `landlock` among its `lsm=`; containers allow it by default."
+                "The kernel must be 6.12 or newer with `landlock` among its `lsm=`; a filter of system calls must allow \
+                 `landlock_create_ruleset`, `landlock_add_rule` and `landlock_restrict_self`, as the default ones of \
+                 containers do since 2021."
             }
             Self::Seccomp => {
-                "The kernel must be built with `CONFIG_SECCOMP_FILTER`; containers allow it by default."
+                "The kernel must be built with `CONFIG_SECCOMP_FILTER`; a filter of system calls must allow `seccomp`, as \
+                 the default ones of containers do."
             }
             Self::Cgroup => {
-                "Limit the container's memory and processors, or delegate a version 2 control group with the \
-                 controllers `memory` and `cpu`."
+                "Limit the memory and processors of the container or the service; its workers are within those limits \
+                 together. No worker has one of its own: what each has in memory is checked while it runs."
             }
         }
     }

@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 // |  128 | bytes that it printed to the first stream (u64) |
 // |  256 | and to the second |
 // |  384 | tasks that have begun (u64) |
+// |  512 | bytes that the task has read of an input that flows to it (u64) |
+// |  640 | fuel that it has used (u64) |
 // | 4096 | for each stream: its first bytes, then its last ones, around and around |
 
 /// The streams of a task.
@@ -34,11 +36,19 @@ pub struct Slate(Shared);
 /// The cell that counts tasks.
 const BEGUN: usize = 1 + STREAMS;
 
+/// The cell of the bytes that were read, and that of the fuel.
+const READ: usize = BEGUN + 1;
+const FUEL: usize = BEGUN + 2;
+
 /// What was known of a task.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LastWords {
     /// The most memory that it has had, in bytes.
     pub peak_memory: u64,
+    /// The bytes that it has read of an input that flows to it.
+    pub bytes_read: u64,
+    /// The fuel that it has used.
+    pub fuel: u64,
     /// What it printed.
     pub streams: [LastOutput; STREAMS],
 }
@@ -86,7 +96,7 @@ impl Slate {
     #[inline]
     pub fn begin(&self) {
         let begun = self.cell(BEGUN).load(Ordering::Relaxed);
-        for place in 0..BEGUN {
+        for place in (0..BEGUN).chain([READ, FUEL]) {
             self.cell(place).store(0, Ordering::Relaxed);
         }
         self.cell(BEGUN)
@@ -97,6 +107,18 @@ impl Slate {
     #[inline]
     pub fn set_peak_memory(&self, bytes: u64) {
         self.cell(0).store(bytes, Ordering::Relaxed);
+    }
+
+    /// The task has read so many bytes of its input.
+    #[inline]
+    pub fn set_bytes_read(&self, bytes: u64) {
+        self.cell(READ).store(bytes, Ordering::Relaxed);
+    }
+
+    /// The task has used so much fuel.
+    #[inline]
+    pub fn set_fuel(&self, used: u64) {
+        self.cell(FUEL).store(used, Ordering::Relaxed);
     }
 
     /// The task has printed `bytes` to a stream. Only one thread at a time may say so of the same stream.
@@ -131,6 +153,8 @@ impl Slate {
         }
         Some(LastWords {
             peak_memory: self.cell(0).load(Ordering::Relaxed),
+            bytes_read: self.cell(READ).load(Ordering::Relaxed),
+            fuel: self.cell(FUEL).load(Ordering::Relaxed),
             streams: std::array::from_fn(|stream| self.last_output(stream)),
         })
     }
@@ -219,9 +243,17 @@ mod tests {
             }
             let peak_memory = random.u64(..);
             worker.set_peak_memory(peak_memory);
+            let (mut bytes_read, mut fuel) = (0, 0);
+            if random.bool() {
+                (bytes_read, fuel) = (random.u64(..), random.u64(..));
+                worker.set_bytes_read(bytes_read);
+                worker.set_fuel(fuel);
+            }
             let streams = printed.map(|printed| expected(&printed));
             let wanted = LastWords {
                 peak_memory,
+                bytes_read,
+                fuel,
                 streams,
             };
             assert!(parent.last_words(task) == Some(wanted), "seed {seed}");

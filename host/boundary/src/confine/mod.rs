@@ -27,7 +27,9 @@ use linux as system;
     target_os = "linux",
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
-pub(crate) use linux::{NETWORK, install_hostile, landlock_standing, unshare};
+pub(crate) use linux::{
+    LandlockAsked, NETWORK, install_hostile, landlock_standing, landlock_withheld, unshare,
+};
 #[cfg(not(all(
     target_os = "linux",
     any(target_arch = "x86_64", target_arch = "aarch64")
@@ -44,12 +46,17 @@ use std::os::fd::BorrowedFd;
 /// whom others use. Workers share it; what keeps them from each other is Landlock and seccomp.
 pub const UNUSED_USER: u32 = 65_529;
 
-/// Why nothing is confined elsewhere.
-#[cfg(not(all(
+/// Whether there are any layers on systems of this kind.
+pub const IS_SUPPORTED: bool = cfg!(all(
     target_os = "linux",
     any(target_arch = "x86_64", target_arch = "aarch64")
-)))]
-pub(crate) const NOT_HERE: &str = "workers are confined only by Linux, on x86_64 and aarch64";
+));
+
+/// What Landlock lacks before its ABI 10, which matters to whoever has peers alone.
+pub const UDP_IS_OPEN: &str = "this kernel does not check the ports of UDP";
+
+/// Why nothing is confined elsewhere.
+pub const NOT_HERE: &str = "workers are confined only by Linux, on x86_64 and aarch64";
 
 /// What [`early`] needs to know.
 #[derive(Debug, Clone, Copy)]
@@ -66,17 +73,24 @@ pub struct Start<'fd> {
 /// Limits of the process, which it cannot raise again.
 ///
 /// Address space is not limited, since wasmtime reserves terabytes of it, nor is the size of files, which would count for
-/// shared memory too. No core file is ever written.
+/// shared memory too. No core file is ever written, no memory locked, and no message queue or signal queued. Threads are
+/// limited in a user namespace of its own alone: elsewhere the kernel counts them together with those of others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// How many descriptors it may have.
     pub descriptors: u64,
+    /// How many threads it may have.
+    pub threads: u64,
 }
 
 impl Default for Limits {
-    /// 256 descriptors: memory that is mapped needs none, so it is the task's files and sockets that count.
+    /// 256 descriptors: memory that is mapped needs none, so it is the task's files and sockets that count. 1024 threads, of
+    /// which a runtime has some hundreds if as many calls of the system block.
     fn default() -> Self {
-        Self { descriptors: 256 }
+        Self {
+            descriptors: 256,
+            threads: 1024,
+        }
     }
 }
 
@@ -240,6 +254,7 @@ pub enum ConfineError {
 #[must_use = "a worker is confined only when it is locked"]
 pub struct Early {
     parent: Option<u32>,
+    limits: Limits,
     report: Report,
 }
 
@@ -251,6 +266,7 @@ pub struct Early {
 pub fn early(start: &Start<'_>) -> Result<Early, ConfineError> {
     system::early(start).map(|layers| Early {
         parent: start.parent,
+        limits: start.limits,
         report: Report { layers },
     })
 }
@@ -264,14 +280,14 @@ impl Early {
     /// Gives up everything that is not granted, for good, and reports on both phases.
     ///
     /// In this order: namespaces that only root can make, the bounding set, groups and user, the user namespace and those
-    /// that need it, an empty root directory, capabilities, not dumpable, death with the parent (a change of user forgets it), Landlock, seccomp.
+    /// that need it, the number of threads, an empty root directory, capabilities, not dumpable, death with the parent (a change of user forgets it), Landlock, seccomp.
     ///
     /// # Errors
     ///
     /// If there is a second thread, nothing has happened yet. After other errors the process should end.
     pub fn lock(self, confinement: &Confinement<'_>) -> Result<Report, ConfineError> {
         let Report { mut layers } = self.report;
-        layers.extend(system::lock(confinement, self.parent)?);
+        layers.extend(system::lock(confinement, self.parent, self.limits)?);
         Ok(Report { layers })
     }
 }
@@ -286,7 +302,7 @@ impl Early {
     reason = "the same signatures as where a step can fail"
 )]
 mod nowhere {
-    use super::{ConfineError, Confinement, NOT_HERE, Start};
+    use super::{ConfineError, Confinement, Limits, NOT_HERE, Start};
     use crate::layers::{Layer, Standing};
 
     type Layers = Vec<(Layer, Standing)>;
@@ -301,6 +317,7 @@ mod nowhere {
     pub(super) fn lock(
         confinement: &Confinement<'_>,
         _: Option<u32>,
+        _: Limits,
     ) -> Result<Layers, ConfineError> {
         let Confinement {
             directories: _,

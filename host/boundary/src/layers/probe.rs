@@ -48,15 +48,18 @@ fn aside(attempt: impl FnOnce() -> Standing + Send) -> Standing {
 }
 
 fn landlock() -> Standing {
-    let tried: Result<LandlockStatus, RulesetError> = Ruleset::default()
+    let asked = confine::LandlockAsked::now();
+    let tried: Result<LandlockStatus, RulesetError> = asked
+        .ruleset
         .scope(Scope::Signal)
         .and_then(|ruleset| ruleset.handle_access(landlock::AccessFs::MakeBlock))
         .and_then(Ruleset::create)
         .and_then(landlock::RulesetCreated::restrict_self)
         .map(|status| status.landlock);
     match tried {
-        Ok(status) => confine::landlock_standing(&status),
-        Err(error) => Standing::Missing(format!("the kernel or the container refuses it: {error}")),
+        Ok(status) => confine::landlock_standing(&status, &asked.errno),
+        Err(error) => confine::landlock_withheld(&error)
+            .unwrap_or_else(|| Standing::Missing(error.to_string())),
     }
 }
 

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, Uid};
 use rwasm_boundary::confine::{
     Access, ConfineError, Confinement, Connect, Early, Limits, Ports, Report, Start, User, early,
 };
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::mem::MaybeUninit;
@@ -31,6 +32,11 @@ pub(super) fn run(role: &str) {
         "kept" => kept(started),
         "ports" => ports(started),
         "late" => late(started),
+        "filtered" => {
+            forbid();
+            lock(started, &Confinement::new());
+            println!("locked=ok");
+        }
         "exec" => hostile(started, || {
             let error = Command::new("/bin/true").exec();
             println!("exec={error}");
@@ -67,6 +73,24 @@ fn begin() -> Early {
             exit(3)
         }
     }
+}
+
+/// Forbids what a service manager may forbid to whoever is no manager itself.
+fn forbid() {
+    let refused = SeccompAction::Errno(Errno::PERM.raw_os_error().unsigned_abs());
+    let calls = [
+        libc::SYS_capset,
+        libc::SYS_chroot,
+        libc::SYS_unshare,
+        libc::SYS_landlock_create_ruleset,
+        libc::SYS_landlock_add_rule,
+        libc::SYS_landlock_restrict_self,
+    ];
+    let rules = calls.into_iter().map(|call| (call, Vec::new())).collect();
+    let here = std::env::consts::ARCH.try_into().expect("it is known");
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refused, here);
+    let filter: BpfProgram = filter.and_then(TryInto::try_into).expect("a filter");
+    seccompiler::apply_filter(&filter).expect("the kernel has filters");
 }
 
 fn lock(started: Early, confinement: &Confinement<'_>) -> Report {
@@ -128,6 +152,7 @@ fn nothing(started: Early) {
     // The parent looks at this process before it sends the descriptor.
     println!("locked=ok");
     files();
+    say("share memory", shared());
     processes();
     sockets();
     powers();
@@ -166,6 +191,16 @@ fn processes() {
         rustix::process::getrlimit(Resource::Nofile),
     );
     println!("limit={:?}", limit.maximum);
+    for (name, resource) in [
+        ("threads", Resource::Nproc),
+        ("core", Resource::Core),
+        ("locked memory", Resource::Memlock),
+        ("message queues", Resource::Msgqueue),
+        ("signals", Resource::Sigpending),
+    ] {
+        let limit = rustix::process::getrlimit(resource).maximum;
+        println!("limit of {name}={limit:?}");
+    }
     let more = Rlimit {
         current: Some(100_000),
         maximum: Some(100_000),
@@ -303,6 +338,21 @@ fn code() -> rustix::io::Result<()> {
         page.cast::<u8>().write(0xc3);
         rustix::mm::mprotect(page, PAGE, MprotectFlags::READ | MprotectFlags::EXEC)?;
         rustix::mm::munmap(page, PAGE)
+    }
+}
+
+/// Memory that no figure of the process would show as its own.
+#[expect(
+    unsafe_code,
+    reason = "mapping memory is unsafe; nothing refers to this"
+)]
+fn shared() -> rustix::io::Result<()> {
+    const PAGE: usize = 4096;
+    let writable = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a fresh mapping, which is not used.
+    unsafe {
+        rustix::mm::mmap_anonymous(std::ptr::null_mut(), PAGE, writable, MapFlags::SHARED)
+            .map(|_| ())
     }
 }
 

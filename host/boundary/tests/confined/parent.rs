@@ -36,6 +36,10 @@ const TESTS: &[Test] = &[
     ("ports_granted", ports_granted),
     ("hostile_calls_end_the_worker", hostile_calls_end_the_worker),
     ("abort_works", abort_works),
+    (
+        "what_is_forbidden_is_reported",
+        what_is_forbidden_is_reported,
+    ),
     ("a_second_thread_is_refused", a_second_thread_is_refused),
     ("an_orphan_is_refused", an_orphan_is_refused),
     (
@@ -190,6 +194,20 @@ impl Seen {
         }
     }
 
+    fn limits(&self) {
+        // The three that it keeps, and the directory that it reads.
+        self.all(&[
+            ("descriptors", "4"),
+            ("pagemap", "ok"),
+            ("limit", "Some(256)"),
+            ("limit of core", "Some(0)"),
+            ("limit of locked memory", "Some(0)"),
+            ("limit of message queues", "Some(0)"),
+            ("limit of signals", "Some(0)"),
+        ]);
+        self.by(Layer::UserNamespace, &[("limit of threads", "Some(1024)")]);
+    }
+
     fn layers(&self, site: &Site) {
         for layer in Layer::ALL.iter().filter(|layer| **layer != Layer::Cgroup) {
             let standing = self.0.get(&format!("layer {layer}"));
@@ -235,12 +253,7 @@ fn nothing_granted(site: &Site) {
     assert!(status.success(), "{status}: {saw:#?}");
     let seen = Seen(saw);
     seen.layers(site);
-    // The three that it keeps, and the directory that it reads.
-    seen.all(&[
-        ("descriptors", "4"),
-        ("pagemap", "ok"),
-        ("limit", "Some(256)"),
-    ]);
+    seen.limits();
     let refused = [
         "open a file",
         "make a file",
@@ -249,6 +262,7 @@ fn nothing_granted(site: &Site) {
         "read of others",
         "read of itself",
         "start a program",
+        "share memory",
         "look for the parent",
         "end the parent",
         "raise a limit",
@@ -450,6 +464,26 @@ fn abort_works(site: &Site) {
     let (status, saw) = site.start("abort", |_| {}).end();
     assert_eq!(status.signal(), Some(SIGABRT), "{status}, {saw:#?}");
     assert!(!status.core_dumped());
+}
+
+/// As under a service manager or in a container that allows less: a wall with holes is reported, and stands.
+fn what_is_forbidden_is_reported(site: &Site) {
+    let (status, saw) = site.start("filtered", |_| {}).end();
+    assert!(status.success(), "{status}: {saw:#?}");
+    let seen = Seen(saw);
+    seen.all(&[("locked", "ok"), ("layer no capabilities", "full")]);
+    for layer in [
+        Layer::UserNamespace,
+        Layer::NetworkNamespace,
+        Layer::OtherNamespaces,
+        Layer::Landlock,
+    ] {
+        let standing = &seen.0[&format!("layer {layer}")];
+        let refused = "missing: the kernel or the container refuses it: Operation not permitted";
+        assert!(standing.starts_with(refused), "{layer}: {standing}");
+    }
+    let standing = &seen.0[&format!("layer {}", Layer::EmptyRoot)];
+    assert!(standing.starts_with("missing"), "{standing}");
 }
 
 fn a_second_thread_is_refused(site: &Site) {

@@ -89,6 +89,7 @@ fn serve() -> Result<(), WorkerError> {
         parent: None,
         limits: confine::Limits {
             descriptors: DESCRIPTORS,
+            ..confine::Limits::default()
         },
     })?;
     umask(mask);

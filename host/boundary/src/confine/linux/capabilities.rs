@@ -1,7 +1,7 @@
 //! The powers of root, all of which go.
 
-use super::{ConfineError, fail};
-use crate::layers::Layer;
+use super::{ConfineError, fail, is_withheld};
+use crate::layers::{Layer, Standing};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
     remove_capability_from_bounding_set, set_capabilities, set_keep_capabilities,
@@ -35,7 +35,9 @@ pub(super) fn empty_bounding_set() {
 
 /// Does what takes all capabilities from root, but keeps this one.
 pub(super) fn keeping<T>(kept: CapabilitySet, change: impl FnOnce() -> T) -> T {
-    let is_there = has(kept);
+    // Where they cannot be set, all of them would be kept.
+    let can_set = capabilities(None).and_then(|sets| set_capabilities(None, sets));
+    let is_there = has(kept) && can_set.is_ok();
     // If a step fails, there is less than could be, which shows in the layer for which it was kept.
     let _ = set_keep_capabilities(is_there);
     let changed = change();
@@ -51,14 +53,26 @@ pub(super) fn keeping<T>(kept: CapabilitySet, change: impl FnOnce() -> T) -> T {
     changed
 }
 
-/// Drops those that the thread has, and looks whether they are gone.
-pub(super) fn drop_all() -> Result<(), ConfineError> {
+/// Drops those that the thread has, and looks whether they are gone. Where there are none, nothing is asked of the kernel: a
+/// deployment may forbid the call to whoever needs it not.
+pub(super) fn drop_all() -> Result<Standing, ConfineError> {
     let failed =
         |reason: &dyn std::fmt::Display| fail(Layer::Capabilities, "drop all of them", reason);
-    clear_ambient_capability_set().map_err(|errno| failed(&errno))?;
-    set_capabilities(None, NONE).map_err(|errno| failed(&errno))?;
+    if capabilities(None) == Ok(NONE) {
+        return Ok(Standing::Full);
+    }
+    let dropped = clear_ambient_capability_set().and_then(|()| set_capabilities(None, NONE));
+    match dropped {
+        Ok(()) => {}
+        Err(errno) if is_withheld(errno) => {
+            return Ok(Standing::Missing(format!(
+                "the kernel or the container refuses to drop them: {errno}"
+            )));
+        }
+        Err(errno) => return Err(failed(&errno)),
+    }
     match capabilities(None) {
-        Ok(NONE) => Ok(()),
+        Ok(NONE) => Ok(Standing::Full),
         Ok(_) => Err(failed(&"some are still there")),
         Err(errno) => Err(failed(&errno)),
     }

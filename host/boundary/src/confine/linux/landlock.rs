@@ -2,13 +2,16 @@
 //!
 //! The crate asks for as much as the kernel knows. Devices, sockets and pipes are made by nobody; nothing is executed.
 
-use super::super::{Access, ConfineError, Confinement, Connect, Ports};
-use super::fail;
+use super::super::{Access, ConfineError, Confinement, Connect, Ports, UDP_IS_OPEN};
+use super::{fail, is_withheld};
 use crate::layers::{Layer, Standing};
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, LandlockStatus, NetPort, PathBeneath, Ruleset,
     RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetError, Scope,
 };
+use rustix::io::Errno;
+use std::error::Error;
+use std::io;
 
 /// The newest that is known here. To go on, read what it adds and who needs it.
 const NEWEST: ABI = ABI::V10;
@@ -25,24 +28,67 @@ const READ_WRITE: BitFlags<AccessFs> = landlock::make_bitflags!(AccessFs::{
 
 /// Restricts the calling thread.
 pub(super) fn restrict(confinement: &Confinement<'_>) -> Result<Standing, ConfineError> {
-    let failed = |error: RulesetError| fail(Layer::Landlock, "restrict the worker", &error);
-    let status = rules(confinement)
-        .and_then(RulesetCreated::restrict_self)
-        .map_err(failed)?;
-    let standing = standing(&status.landlock);
+    let asked = Asked::now();
+    let restricted = rules(asked.ruleset, confinement).and_then(RulesetCreated::restrict_self);
+    let status = match restricted {
+        Ok(status) => status,
+        Err(error) => match withheld(&error) {
+            Some(standing) => return Ok(standing),
+            None => return Err(fail(Layer::Landlock, "restrict the worker", &error)),
+        },
+    };
+    let standing = standing(&status.landlock, &asked.errno);
     let udp_is_open = confinement.ports.as_ref().is_some_and(|ports| ports.udp)
         && !matches!(&status.landlock, LandlockStatus::Available { effective_abi, .. } if *effective_abi >= ABI::V10);
     Ok(match standing {
-        Standing::Full if udp_is_open => {
-            Standing::Partial("this kernel does not check the ports of UDP".to_owned())
-        }
+        Standing::Full if udp_is_open => Standing::Partial(UDP_IS_OPEN.to_owned()),
         standing => standing,
     })
 }
 
-/// What a kernel with this much of it gives.
-pub(crate) fn standing(status: &LandlockStatus) -> Standing {
+/// A ruleset, with what the kernel answered when it was asked for its version. The crate takes each error for a kernel without it.
+pub(crate) struct Asked {
+    pub(crate) ruleset: Ruleset,
+    /// What it answered, if that was an error.
+    pub(crate) errno: io::Error,
+}
+
+impl Asked {
+    /// Asks now.
+    pub(crate) fn now() -> Self {
+        // Making a ruleset asks for the version, and does nothing else that could fail.
+        Self {
+            ruleset: Ruleset::default(),
+            errno: io::Error::last_os_error(),
+        }
+    }
+}
+
+/// What stands if the system refuses a step with this error; none if it is an error of another kind.
+pub(crate) fn withheld(error: &(dyn Error + 'static)) -> Option<Standing> {
+    let mut cause = error;
+    let cause = loop {
+        match cause.downcast_ref::<io::Error>() {
+            Some(found) => break found,
+            None => cause = cause.source()?,
+        }
+    };
+    let is_refusal = Errno::from_io_error(cause).is_some_and(is_withheld);
+    is_refusal.then(|| refused(cause))
+}
+
+fn refused(error: &io::Error) -> Standing {
+    Standing::Missing(format!("the kernel or the container refuses it: {error}"))
+}
+
+/// What a kernel with this much of it gives. `errno` is what it answered, if it gives nothing.
+pub(crate) fn standing(status: &LandlockStatus, errno: &io::Error) -> Standing {
     match status {
+        LandlockStatus::NotImplemented
+            if Errno::from_io_error(errno).is_some_and(|errno| errno != Errno::NOSYS) =>
+        {
+            refused(errno)
+        }
         LandlockStatus::NotImplemented => {
             Standing::Missing("the kernel is built without it".to_owned())
         }
@@ -70,8 +116,8 @@ pub(crate) fn standing(status: &LandlockStatus) -> Standing {
     }
 }
 
-fn rules(confinement: &Confinement<'_>) -> Result<RulesetCreated, RulesetError> {
-    let mut created = Ruleset::default()
+fn rules(ruleset: Ruleset, confinement: &Confinement<'_>) -> Result<RulesetCreated, RulesetError> {
+    let mut created = ruleset
         .handle_access(AccessFs::from_all(NEWEST))?
         .handle_access(handled(confinement.ports.as_ref()))?
         .scope(Scope::from_all(NEWEST))?

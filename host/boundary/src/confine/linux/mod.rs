@@ -8,7 +8,9 @@ mod root;
 mod seccomp;
 mod user;
 
-pub(crate) use landlock::standing as landlock_standing;
+pub(crate) use landlock::{
+    Asked as LandlockAsked, standing as landlock_standing, withheld as landlock_withheld,
+};
 pub(crate) use namespaces::{NETWORK, unshare};
 pub(crate) use seccomp::install_hostile;
 
@@ -47,6 +49,7 @@ pub(super) fn early(start: &Start<'_>) -> Result<Layers, ConfineError> {
 pub(super) fn lock(
     confinement: &Confinement<'_>,
     parent: Option<u32>,
+    limits: Limits,
 ) -> Result<Layers, ConfineError> {
     ensure_one_thread()?;
     // All capabilities of root are still there, if it was root that started it.
@@ -58,9 +61,12 @@ pub(super) fn lock(
     // all capabilities for what is inside, and a full bounding set.
     namespaces.make_as_anyone();
     capabilities::empty_bounding_set();
+    if namespaces.has_own_users() && counts_by_namespace() {
+        set(Resource::Nproc, limits.threads)?;
+    }
     // After the namespace, which nobody in a changed root can make.
     let root = root::empty();
-    capabilities::drop_all()?;
+    let capabilities = capabilities::drop_all()?;
     let not_dumpable = |errno| fail(Layer::NotDumpable, "turn it on", &errno);
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(not_dumpable)?;
     die_with(parent)?;
@@ -72,7 +78,7 @@ pub(super) fn lock(
     layers.extend([
         (Layer::UnusedUser, user),
         (Layer::EmptyRoot, root),
-        (Layer::Capabilities, Standing::Full),
+        (Layer::Capabilities, capabilities),
         (Layer::NotDumpable, Standing::Full),
         (Layer::Landlock, landlock),
         (Layer::Seccomp, seccomp),
@@ -103,20 +109,40 @@ fn die_with(parent: Option<u32>) -> Result<(), ConfineError> {
     }
 }
 
+/// The limits that count for the process alone, or for what it never needs.
 fn limit(limits: Limits) -> Result<(), ConfineError> {
-    let set = |resource, most: u64| {
-        // Only root may go above what there is.
-        let most = getrlimit(resource)
-            .maximum
-            .map_or(most, |hard| hard.min(most));
-        let limit = Rlimit {
-            current: Some(most),
-            maximum: Some(most),
-        };
-        setrlimit(resource, limit).map_err(|errno| fail(Layer::Limits, "set a limit", &errno))
-    };
     set(Resource::Nofile, limits.descriptors)?;
-    set(Resource::Core, 0)
+    let nothing = [
+        Resource::Core,
+        Resource::Memlock,
+        Resource::Msgqueue,
+        Resource::Sigpending,
+    ];
+    nothing
+        .into_iter()
+        .try_for_each(|resource| set(resource, 0))
+}
+
+fn set(resource: Resource, most: u64) -> Result<(), ConfineError> {
+    // Only root may go above what there is.
+    let most = getrlimit(resource)
+        .maximum
+        .map_or(most, |hard| hard.min(most));
+    let limit = Rlimit {
+        current: Some(most),
+        maximum: Some(most),
+    };
+    setrlimit(resource, limit).map_err(|errno| fail(Layer::Limits, "set a limit", &errno))
+}
+
+/// Whether the kernel counts the threads of a user for each user namespace, as since 5.14. Before, they were counted with all
+/// others of that user, and a limit would be one for all workers together.
+fn counts_by_namespace() -> bool {
+    const SINCE: (u32, u32) = (5, 14);
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    let mut number = || numbers.next()?.parse::<u32>().ok();
+    matches!((number(), number()), (Some(major), Some(minor)) if (major, minor) >= SINCE)
 }
 
 fn fail(layer: Layer, step: &'static str, reason: &dyn std::fmt::Display) -> ConfineError {

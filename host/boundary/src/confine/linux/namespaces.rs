@@ -59,6 +59,11 @@ impl Namespaces {
         }
     }
 
+    /// Whether it is in a user namespace of its own.
+    pub(super) fn has_own_users(&self) -> bool {
+        self.user.is_full()
+    }
+
     pub(super) fn into_layers(self) -> Vec<(Layer, Standing)> {
         vec![
             (Layer::UserNamespace, self.user),

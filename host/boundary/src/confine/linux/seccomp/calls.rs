@@ -100,7 +100,6 @@ pub(super) const ALWAYS: &[i64] = &[
     sys::SYS_clock_nanosleep,
     sys::SYS_restart_syscall,
     // Memory.
-    sys::SYS_mmap,
     sys::SYS_munmap,
     sys::SYS_mprotect,
     sys::SYS_madvise,

@@ -51,6 +51,7 @@ type Built<T> = Result<T, BackendError>;
 pub(super) fn allowed(confinement: &Confinement<'_>) -> Built<Rules> {
     let mut rules = always(calls::ALWAYS);
     rules.extend(of_processes()?);
+    rules.insert(libc::SYS_mmap, of_memory()?);
     rules.extend(of_descriptors(confinement.memory_files)?);
     if !confinement.directories.is_empty() {
         rules.extend(always(calls::READING));
@@ -94,6 +95,13 @@ fn of_processes() -> Built<Rules> {
             )?,
         ),
     ]))
+}
+
+/// Memory that is the process's own. What it would share counts for nobody, and what it shares with its engine is there
+/// before; large pages are not counted where others are.
+fn of_memory() -> Built<Vec<SeccompRule>> {
+    let private = bits(3, libc::MAP_TYPE | libc::MAP_HUGETLB, libc::MAP_PRIVATE)?;
+    Ok(vec![rule([private])?])
 }
 
 /// What is done to a descriptor. Not who gets its signals, nor commands for devices.
