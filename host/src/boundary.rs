@@ -33,9 +33,12 @@ pub enum Boundary {
     #[default]
     Thread,
     /// Each engine runs its tasks in worker processes, which give up everything that this machine lets them give up: a fault of
-    /// the runtime ends one worker, and a guest that escapes from the runtime finds no file, no socket and no key. Linux only.
+    /// the runtime ends one worker, and a guest that escapes from the runtime finds no file, no socket and no key. Linux only, on
+    /// `x86_64` and `aarch64`. [`ClusterEvent::BoundaryIncomplete`](crate::ClusterEvent::BoundaryIncomplete) says what this machine
+    /// does not let them give up.
     Process(PathBuf),
-    /// The same, but the cluster does not start on a machine that lacks a layer.
+    /// The same, but the cluster does not start on a machine that lacks a layer or a part of one. Newer kernels add to
+    /// layers: what counts as all of them is what Linux 6.12 has.
     Strict(PathBuf),
 }
 
@@ -117,6 +120,9 @@ pub struct BoundaryLayer {
     pub stops: &'static str,
     /// What the machine or the container must allow for it, as a sentence.
     pub needs: &'static str,
+    /// Whether [`Boundary::Strict`] refuses to run without all of it: not if it is for others to set up, or if only root has it and
+    /// this program has not its rights.
+    pub is_required: bool,
 }
 
 /// Whether a machine has a layer of the boundary.

@@ -27,6 +27,12 @@ pub enum ClusterEvent {
         /// Why.
         reason: Arc<str>,
     },
+    /// This machine does not give all layers of the [boundary](crate::Boundary): those that are missing, in full or in part, and
+    /// why. Tasks run without them. Emitted once, before the first task.
+    BoundaryIncomplete(Arc<str>),
+    /// No worker process became ready to run tasks behind the [boundary](crate::Boundary), for this reason; tasks fail as
+    /// `engine-lost`.
+    BoundaryUnusable(Arc<str>),
     /// A new engine has taken the place of a lost one, under its id.
     EngineReplaced(EngineId),
     /// An engine was removed, and its id with it: no other engine will have it.

@@ -4,7 +4,7 @@
 //! between; when nothing comes it sleeps, so that an idle cluster costs nothing.
 
 use std::hint;
-use std::sync::mpsc::{Receiver, RecvError, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,15 @@ pub(crate) fn after(tasks: usize, took: Duration) -> Duration {
 
 /// Receives as [`Receiver::recv`] does, and looks for that long before it sleeps.
 pub(crate) fn receive<T>(messages: &Receiver<T>, spin: Duration) -> Result<T, RecvError> {
+    receive_within(messages, spin, None).map_err(|_| RecvError)
+}
+
+/// The same, and sleeps no longer than this, if that is said.
+pub(crate) fn receive_within<T>(
+    messages: &Receiver<T>,
+    spin: Duration,
+    time: Option<Duration>,
+) -> Result<T, RecvTimeoutError> {
     let mut received = None;
     until(spin, || match messages.try_recv() {
         Ok(message) => {
@@ -40,11 +49,14 @@ pub(crate) fn receive<T>(messages: &Receiver<T>, spin: Duration) -> Result<T, Re
         }
         Err(TryRecvError::Empty) => false,
         Err(TryRecvError::Disconnected) => {
-            received = Some(Err(RecvError));
+            received = Some(Err(RecvTimeoutError::Disconnected));
             true
         }
     });
-    received.unwrap_or_else(|| messages.recv())
+    received.unwrap_or_else(|| match time {
+        Some(time) => messages.recv_timeout(time),
+        None => Ok(messages.recv()?),
+    })
 }
 
 /// Looks for that long, or until it is there. Whether it is.

@@ -1,9 +1,14 @@
 //! Both sides: the host that is lied to, and the workers that lie.
 
+use crate::own::TESTS;
 use rwasm_boundary::descriptors::Channel;
 use rwasm_boundary::ring::{Duplex, Receiver, Sender};
 use rwasm_boundary::shared::Shared;
-use rwasm_cluster::{Boundary, ByteSize, Cluster, FailureCode, Limits, Module, task_worker};
+use rwasm_cluster::{
+    Boundary, ByteSize, Callable, Cluster, ClusterEvent, FailureCode, Limits, Module, Packed,
+    Targets, Type, Value, task_worker,
+};
+use rwasm_value::value::Writer;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -12,22 +17,34 @@ use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// The kinds of messages, as the library has them.
+/// The kinds of messages to a worker, as the library has them.
+const HELLO: u8 = 1;
+const DISPATCH: u8 = 5;
+
+/// The kinds of messages from one.
 const READY: u8 = 1;
 const REFUSED: u8 = 2;
 const OUTCOME: u8 = 3;
 const NOTE: u8 = 4;
 const END: u8 = 5;
+const HOST_CALL: u8 = 6;
+const ELEMENTS: u8 = 7;
 
 /// The limit of a task, and how long its call may take until it has failed, on a machine that is busy.
 const TIME: Duration = Duration::from_secs(1);
-const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// What the name of a file ends with that a worker makes when it is asked.
+const ASKED: &str = "asked";
+
+/// What is to be seen beside the worker of this path.
+type Test = fn(&Path);
 
 /// A worker that does as it likes.
 type Lies = fn(&mut Worker);
 
 /// What each does, by the name by which it is called, and what its task fails with.
-const WORKERS: [(&str, Lies, FailureCode); 15] = [
+const WORKERS: [(&str, Lies, FailureCode); 18] = [
     ("exits-at-once", |_| (), FailureCode::EngineLost),
     ("is-of-another-build", refuse, FailureCode::EngineLost),
     ("says-nonsense-first", nonsense, FailureCode::EngineLost),
@@ -51,6 +68,13 @@ const WORKERS: [(&str, Lies, FailureCode); 15] = [
     ("never-answers", never_answer, FailureCode::Timeout),
     ("hoards", hoard, FailureCode::MemoryLimit),
     ("floods", flood, FailureCode::Timeout),
+    (
+        "calls-what-is-not-there",
+        call_unknown,
+        FailureCode::EngineLost,
+    ),
+    ("gives-elements", give_elements, FailureCode::EngineLost),
+    ("is-ready-as-another", be_another, FailureCode::EngineLost),
 ];
 
 pub(crate) fn main() -> ExitCode {
@@ -60,7 +84,10 @@ pub(crate) fn main() -> ExitCode {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
-    if let Some((_, lies, _)) = WORKERS.iter().find(|(worker, ..)| *worker == name) {
+    let of_its_own = WORKERS.map(|(worker, lies, _)| (worker, lies));
+    let beside = BESIDE.map(|(worker, lies, _)| (worker, lies));
+    let mut all = of_its_own.into_iter().chain(beside);
+    if let Some((_, lies)) = all.find(|(worker, _)| *worker == name) {
         if let Some(mut worker) = Worker::start() {
             lies(&mut worker);
         }
@@ -77,7 +104,6 @@ pub(crate) fn main() -> ExitCode {
 fn host() {
     let dir = tempfile::tempdir().expect("there is room for a folder");
     let own = std::env::current_exe().expect("this program has a path");
-    println!("running {} workers", WORKERS.len() + 1);
     for (name, _, code) in WORKERS {
         let link = dir.path().join(name);
         symlink(&own, &link).expect("there is room for a link");
@@ -90,7 +116,134 @@ fn host() {
     }
     // One that behaves, for comparison.
     assert_eq!(call(&own).expect("it behaves"), 42);
-    println!("{} passed, 0 failed", WORKERS.len() + 1);
+    for (name, _, test) in BESIDE {
+        let link = dir.path().join(name);
+        symlink(&own, &link).expect("there is room for a link");
+        let begun = Instant::now();
+        test(&link);
+        let took = begun.elapsed();
+        println!("{name} ... as it should be ({took:.1?})");
+        assert!(took < LIMIT, "{name} took {took:?}");
+    }
+    for (name, test) in TESTS {
+        let begun = Instant::now();
+        test();
+        println!("{name} ... ok ({:.1?})", begun.elapsed());
+    }
+    let count = WORKERS.len() + BESIDE.len() + TESTS.len() + 1;
+    println!("{count} passed, 0 failed");
+}
+
+/// Workers that are right in some ways, with what is to be seen of the cluster beside them.
+const BESIDE: [(&str, Lies, Test); 5] = [
+    ("is-silent", never_answer, others_go_on),
+    ("ignores-a-cancel", never_answer, a_cancel_is_heeded),
+    (
+        "does-not-read",
+        do_not_read,
+        what_is_not_read_is_not_waited_for,
+    ),
+    ("answers-twice", answer_twice, the_first_answer_counts),
+    ("is-refused", refuse, no_worker_is_said_to_be_of_use),
+];
+
+/// A cluster with one engine, whose workers are this, and tasks that may take so long.
+fn cluster(worker: &Path, time: Duration) -> Cluster {
+    let mut limits = Limits::default();
+    limits.time = time;
+    Cluster::builder()
+        .engines(1)
+        .limits(limits)
+        .boundary(Boundary::Process(worker.to_owned()))
+        .start()
+        .expect("engines start, whatever their workers do")
+}
+
+fn answer() -> Callable<(), i32> {
+    let text = r#"(module (func (export "answer") (result i32) i32.const 42))"#;
+    let module = Module::from_bytes("answer", text).expect("it is a module");
+    module.function("answer").expect("it has the function")
+}
+
+/// Whatever one cluster's workers do, another of the same process is right, and so is what comes afterwards.
+fn others_go_on(worker: &Path) {
+    let own = std::env::current_exe().expect("this program has a path");
+    let (bad, good) = (cluster(worker, TIME), cluster(&own, LIMIT));
+    let lost = bad.load_balanced_view().blocking();
+    let lost = lost.submit(&answer(), ()).expect("the queue has room");
+    let view = good.load_balanced_view().blocking();
+    for _ in 0..100 {
+        assert_eq!(view.apply(&answer(), ()).expect("it behaves"), 42);
+    }
+    lost.get().expect_err("nobody answers");
+    assert_eq!(view.apply(&answer(), ()).expect("it behaves"), 42);
+}
+
+fn a_cancel_is_heeded(worker: &Path) {
+    let cluster = cluster(worker, LIMIT);
+    let view = cluster.load_balanced_view().blocking();
+    let task = view.submit(&answer(), ()).expect("the queue has room");
+    is_asked(worker);
+    is_free_soon(&cluster, || task.abort());
+}
+
+/// What its tasks need is more than there is room for.
+fn what_is_not_read_is_not_waited_for(worker: &Path) {
+    let cluster = cluster(worker, LIMIT);
+    let view = cluster
+        .direct_view(Targets::All)
+        .expect("there is an engine");
+    view.push("large", vec![7_u8; 3 << 20])
+        .expect("it is stored");
+    let view = view.blocking();
+    let tasks = view.submit(&answer(), ()).expect("the queue has room");
+    is_asked(worker);
+    is_free_soon(&cluster, || tasks.abort());
+}
+
+/// Waits until a worker has come as far as it means to.
+fn is_asked(worker: &Path) {
+    while !worker.with_extension(ASKED).exists() {
+        std::thread::yield_now();
+    }
+}
+
+/// The engine is free again long before the time of its task is over.
+fn is_free_soon(cluster: &Cluster, abort: impl FnOnce()) {
+    let begun = Instant::now();
+    assert!(cluster.queue_status().engines[0].outstanding > 0);
+    abort();
+    while cluster.queue_status().engines[0].outstanding > 0 {
+        std::thread::yield_now();
+    }
+    let took = begun.elapsed();
+    assert!(took < LIMIT / 2, "{took:?}");
+}
+
+fn the_first_answer_counts(worker: &Path) {
+    let cluster = cluster(worker, LIMIT);
+    let view = cluster.load_balanced_view().blocking();
+    for lost in 1..4 {
+        assert_eq!(view.apply(&answer(), ()).expect("it is answered"), 42);
+        // The worker is gone when the engine is free.
+        while cluster.queue_status().engines[0].outstanding > 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(cluster.queue_status().engines[0].workers_lost, lost);
+    }
+}
+
+/// The program that has such workers is told that none can be of use.
+fn no_worker_is_said_to_be_of_use(worker: &Path) {
+    let cluster = cluster(worker, LIMIT);
+    let mut events = cluster.events();
+    let view = cluster.load_balanced_view().blocking();
+    view.apply(&answer(), ()).expect_err("no worker is ready");
+    let is_it = |event: &ClusterEvent| matches!(event, ClusterEvent::BoundaryUnusable(_));
+    let Some(ClusterEvent::BoundaryUnusable(reason)) = events.find(is_it) else {
+        panic!("nothing is said");
+    };
+    assert!(reason.contains("it is of another build"), "{reason}");
 }
 
 fn call(worker: &Path) -> Result<i32, (FailureCode, String)> {
@@ -105,13 +258,8 @@ fn call(worker: &Path) -> Result<i32, (FailureCode, String)> {
         .boundary(Boundary::Process(worker.to_owned()))
         .start()
         .expect("engines start, whatever their workers do");
-    let text = r#"(module (func (export "answer") (result i32) i32.const 42))"#;
-    let module = Module::from_bytes("answer", text).expect("it is a module");
-    let answer = module
-        .function::<(), i32>("answer")
-        .expect("it has the function");
     let view = cluster.load_balanced_view().blocking();
-    let task = view.submit(&answer, ()).expect("the queue has room");
+    let task = view.submit(&answer(), ()).expect("the queue has room");
     task.get().map_err(|error| {
         let failure = error.failure().expect("the task fails");
         (failure.failure.code, failure.failure.message.clone())
@@ -146,9 +294,19 @@ impl Worker {
         self.sender.flush();
     }
 
+    /// Becomes ready, as a worker of the build of its engine.
+    fn be_ready(&mut self) {
+        let mut hello = vec![];
+        let _ = self.receiver.receive(1 << 20, &mut hello, None);
+        assert_eq!(hello.first(), Some(&HELLO));
+        // The length of a build is one byte.
+        let build = &hello[1..2 + usize::from(hello[1])];
+        self.tell(&[&[READY][..], build, b"[]"].concat());
+    }
+
     /// Becomes ready, and reads until it is to run tasks: a program, what dispatches have in common, and one of them.
     fn be_asked(&mut self) {
-        self.tell(&[&[READY][..], b"[]"].concat());
+        self.be_ready();
         let mut message = vec![];
         while message.first() != Some(&DISPATCH) {
             let _ = self.receiver.receive(1 << 20, &mut message, None);
@@ -167,8 +325,51 @@ impl Worker {
     }
 }
 
-/// To a worker: tasks.
-const DISPATCH: u8 = 5;
+/// Says to the test that the worker has come so far, which none that is confined could.
+fn say_asked() {
+    let name = std::env::args().next().unwrap_or_default();
+    let _ = std::fs::write(Path::new(&name).with_extension(ASKED), "");
+}
+
+/// What really happens to a worker of another build: it is told that of its engine first.
+fn be_another(worker: &mut Worker) {
+    worker.tell(&[&[READY, 5][..], b"0.0.0[]"].concat());
+    worker.wait();
+}
+
+/// A function of the program's, of which its task has none.
+fn call_unknown(worker: &mut Worker) {
+    worker.answer(&[HOST_CALL, 1, 0, 0, 0]);
+}
+
+/// Elements of a result that is no stream.
+fn give_elements(worker: &mut Worker) {
+    worker.answer(&[ELEMENTS, 0, 1, 42]);
+}
+
+/// An outcome, as the library writes it, and the same again.
+fn answer_twice(worker: &mut Worker) {
+    worker.be_asked();
+    // Without an engine, its first attempt, and nothing used or said; then a value.
+    let value = Packed::pack(&Value::S32(42), &Type::S32).expect("it fits");
+    let mut outcome = Writer::default();
+    outcome.put_raw(&[OUTCOME, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    outcome.put_len(value.wire_len());
+    value.put_wire(&mut outcome);
+    let outcome = outcome.into_vec();
+    worker.tell(&outcome);
+    worker.tell(&outcome);
+    worker.wait();
+}
+
+/// Becomes ready, and reads nothing of what it is told then.
+fn do_not_read(worker: &mut Worker) {
+    worker.be_ready();
+    say_asked();
+    loop {
+        sleep(LIMIT);
+    }
+}
 
 fn refuse(worker: &mut Worker) {
     worker.tell(&[&[REFUSED][..], b"it is of another build\x1b[31m"].concat());
@@ -241,6 +442,7 @@ fn scribble(worker: &mut Worker) {
 
 fn never_answer(worker: &mut Worker) {
     worker.be_asked();
+    say_asked();
     loop {
         sleep(LIMIT);
     }

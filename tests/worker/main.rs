@@ -9,6 +9,8 @@
 
 #[cfg(target_os = "linux")]
 mod hostile;
+#[cfg(target_os = "linux")]
+mod own;
 
 fn main() -> std::process::ExitCode {
     #[cfg(target_os = "linux")]

@@ -123,6 +123,10 @@ pub trait Recorder: Send + Sync {
     fn begin(&self);
     /// It has so many bytes of memory, more than before.
     fn peak_memory(&self, bytes: u64);
+    /// It has read so many bytes of its input in all, which flows to it.
+    fn bytes_read(&self, bytes: u64);
+    /// It has used so much fuel, as far as that is counted and known.
+    fn fuel(&self, used: u64);
     /// It printed these bytes.
     fn printed(&self, output: StandardOutput, bytes: &[u8]);
 }

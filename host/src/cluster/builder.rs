@@ -8,12 +8,15 @@ use crate::boundary::Boundary;
 use crate::capacity::Available;
 use crate::engine::Isolation;
 #[cfg(target_os = "linux")]
-use crate::engine::WorkerSettings;
+use crate::engine::{BoundaryReport, WorkerSettings};
 use crate::events::EventSender;
 use crate::placement::{Machine, Policy};
 #[cfg(feature = "history")]
 use crate::view::Keeper;
 use crate::view::{Core, QueueLimits, Workshop};
+#[cfg(target_os = "linux")]
+use rwasm_boundary::confine::IS_SUPPORTED;
+use rwasm_boundary::confine::NOT_HERE;
 #[cfg(feature = "history")]
 use rwasm_history::History;
 use rwasm_sandbox::grants::Grants;
@@ -54,6 +57,7 @@ pub struct ClusterBuilder {
     max_engines: Option<u32>,
     boundary: Boundary,
     ready_workers: Option<u32>,
+    checks_workers: bool,
     cache_dir: Option<PathBuf>,
     cache_size: ByteSize,
     compiler: Compiler,
@@ -121,6 +125,7 @@ impl Default for ClusterBuilder {
             max_engines: None,
             boundary: Boundary::default(),
             ready_workers: None,
+            checks_workers: false,
             cache_dir: None,
             cache_size: CodeCache::SIZE,
             compiler: Compiler::default(),
@@ -200,6 +205,13 @@ impl ClusterBuilder {
     /// there are none to start.
     pub fn ready_workers(mut self, engines: u32) -> Self {
         self.ready_workers = Some(engines);
+        self
+    }
+
+    /// Waits until the first worker of each engine is ready, and fails if it does not become so.
+    #[cfg(feature = "nats")]
+    pub(crate) fn checks_workers(mut self) -> Self {
+        self.checks_workers = true;
         self
     }
 
@@ -353,6 +365,37 @@ impl ClusterBuilder {
         Ok((engines, max_engines))
     }
 
+    /// Where engines run their tasks.
+    #[cfg(target_os = "linux")]
+    fn isolation(&self, first: VariantKey, events: &EventSender) -> Result<Isolation, StartError> {
+        let (program, is_strict) = match &self.boundary {
+            Boundary::Thread => return Ok(Isolation::Thread),
+            Boundary::Process(program) => (program, false),
+            Boundary::Strict(program) => (program, true),
+        };
+        if !IS_SUPPORTED {
+            return Err(StartError::Boundary(NOT_HERE.to_owned()));
+        }
+        let ready = self.ready_workers.unwrap_or(u32::MAX);
+        Ok(Isolation::Workers(WorkerSettings {
+            program: program.clone(),
+            first,
+            is_strict,
+            ready_below: EngineId(self.first_engine.saturating_add(ready)),
+            is_checked: self.checks_workers,
+            keeps_spares: self.ready_workers.is_none(),
+            report: Arc::new(BoundaryReport::new(events.clone())),
+        }))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn isolation(&self, _: VariantKey, _: &EventSender) -> Result<Isolation, StartError> {
+        match self.boundary {
+            Boundary::Thread => Ok(Isolation::Thread),
+            _ => Err(StartError::Boundary(NOT_HERE.to_owned())),
+        }
+    }
+
     /// Starts the engines; `stored`, if given, has the outcomes of tasks.
     pub(super) fn start_here(
         self,
@@ -362,17 +405,16 @@ impl ClusterBuilder {
         let size = self.cache_size;
         let cache = self
             .cache_dir
-            .and_then(|dir| CodeCache::make(&dir, size).ok());
+            .as_ref()
+            .and_then(|dir| CodeCache::make(dir, size).ok());
         self.host.check()?;
         let is_elsewhere = self.boundary != Boundary::Thread;
         let mut likely = VariantKey::of(&self.limits, false);
         if is_elsewhere {
             likely = likely.ended_with_its_process();
         }
-        let ready = self.ready_workers.unwrap_or(u32::MAX);
-        let ready_below = EngineId(self.first_engine.saturating_add(ready));
-        let isolation = isolation(&self.boundary, likely, ready_below)?;
         let events = EventSender::new();
+        let isolation = self.isolation(likely, &events)?;
         let settings = LocalSettings {
             engines,
             first_engine: self.first_engine,
@@ -433,38 +475,6 @@ impl ClusterBuilder {
             core: Arc::new(core),
             shortages,
         })
-    }
-}
-
-/// Where engines run their tasks.
-#[cfg(target_os = "linux")]
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "on other systems there are only threads"
-)]
-fn isolation(
-    boundary: &Boundary,
-    first: VariantKey,
-    ready_below: EngineId,
-) -> Result<Isolation, StartError> {
-    let (program, is_strict) = match boundary {
-        Boundary::Thread => return Ok(Isolation::Thread),
-        Boundary::Process(program) => (program, false),
-        Boundary::Strict(program) => (program, true),
-    };
-    Ok(Isolation::Workers(WorkerSettings {
-        program: program.clone(),
-        first,
-        is_strict,
-        ready_below,
-    }))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn isolation(boundary: &Boundary, _: VariantKey, _: EngineId) -> Result<Isolation, StartError> {
-    match boundary {
-        Boundary::Thread => Ok(Isolation::Thread),
-        _ => Err(StartError::Boundary("this needs Linux".to_owned())),
     }
 }
 

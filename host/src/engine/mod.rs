@@ -9,7 +9,7 @@ mod kept;
 mod worker;
 
 #[cfg(target_os = "linux")]
-pub(crate) use worker::{WorkerSettings, Workers};
+pub(crate) use worker::{BoundaryReport, WorkerSettings, Workers};
 #[cfg(target_os = "linux")]
 pub use worker::{boundary_layers, task_worker};
 
@@ -29,7 +29,7 @@ use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -162,8 +162,20 @@ fn run_dispatches(
 ) {
     let mut computed = processor_time();
     let mut spin = Duration::ZERO;
-    while let Ok(order) = spin::receive(orders, spin) {
+    loop {
+        let received = spin::receive_within(orders, spin, executor.rest());
         spin = Duration::ZERO;
+        let order = match received {
+            Ok(order) => order,
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                executor.look_after();
+                for reason in executor.take_lost() {
+                    notes(EngineNote::WorkerLost { engine: id, reason });
+                }
+                continue;
+            }
+        };
         let dispatch = match order {
             EngineOrder::Run(dispatch) => dispatch,
             EngineOrder::LetGo => {
@@ -235,6 +247,23 @@ impl Executor {
             Self::Thread(_, kept) => kept.let_go(),
             #[cfg(target_os = "linux")]
             Self::Workers(workers) => workers.let_go(),
+        }
+    }
+
+    /// How long an engine that has nothing to do waits until it looks after what it has; none if it need not.
+    fn rest(&self) -> Option<Duration> {
+        match self {
+            Self::Thread(..) => None,
+            #[cfg(target_os = "linux")]
+            Self::Workers(workers) => workers.rest(),
+        }
+    }
+
+    fn look_after(&mut self) {
+        match self {
+            Self::Thread(..) => {}
+            #[cfg(target_os = "linux")]
+            Self::Workers(workers) => workers.look_after(),
         }
     }
 

@@ -248,6 +248,7 @@ fn start_engines(
         .max_engines(engines)
         .compiler(settings.compiler.clone())
         .boundary(settings.boundary.clone())
+        .checks_workers()
         .first_engine(first);
     if let Some(dir) = &settings.cache_dir {
         // The same files as those of runs without a cluster: what one has compiled serves the other.

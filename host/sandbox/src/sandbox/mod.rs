@@ -32,7 +32,7 @@ pub use run::program::Lowering;
 #[doc(hidden)]
 pub use run::program::Program;
 #[doc(hidden)]
-pub use run::runner::{KeptInstance, Runner};
+pub use run::runner::{KeptInstance, Runner, copied_size};
 #[doc(hidden)]
 pub use world::dirs::GrantedDirs;
 #[doc(hidden)]

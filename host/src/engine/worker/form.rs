@@ -20,7 +20,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// To a worker: what it is for, with which it becomes ready.
+/// To a worker: the build of whoever started it, and what it is for, with which it becomes ready.
 pub(super) const HELLO: u8 = 1;
 /// A program, of which the module and the code come as descriptors.
 pub(super) const PROGRAM: u8 = 2;
@@ -35,7 +35,7 @@ pub(super) const FORGET: u8 = 6;
 /// The answer of a function of the embedder's.
 pub(super) const HOST_REPLY: u8 = 7;
 
-/// From a worker: it is ready.
+/// From a worker: its build, and that it is ready.
 pub(super) const READY: u8 = 1;
 /// It cannot do what it is for.
 pub(super) const REFUSED: u8 = 2;
@@ -53,8 +53,6 @@ pub(super) const ELEMENTS: u8 = 7;
 /// What a worker is for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Hello {
-    /// The build of whoever started it.
-    pub(super) build: String,
     pub(super) engine: u32,
     pub(super) key: VariantKey,
     /// The setting with what is granted, if something is: its directories come as descriptors.
@@ -172,6 +170,24 @@ pub(super) fn plain(kind: u8, form: &impl Serialize) -> Vec<u8> {
     // Strings, numbers and lists, which always can be written.
     out.put_raw(&serde_json::to_vec(form).unwrap_or_default());
     out.into_vec()
+}
+
+/// A message of plain data behind the build of its sender, which is all that a sender and a reader of different builds agree on.
+pub(super) fn of_build(kind: u8, build: &str, form: &impl Serialize) -> Vec<u8> {
+    let mut out = message(kind);
+    out.put_bytes(build.as_bytes());
+    out.put_raw(&serde_json::to_vec(form).unwrap_or_default());
+    out.into_vec()
+}
+
+/// Reads what is behind the build of a message, which must be this one; else returns the other.
+pub(super) fn read_of_build<'a>(bytes: &'a [u8], build: &str) -> Result<&'a [u8], String> {
+    let mut from = Reader::new(bytes);
+    match from.byte_string() {
+        Ok(found) if found == build.as_bytes() => Ok(from.rest()),
+        Ok(other) => Err(String::from_utf8_lossy(other).into_owned()),
+        Err(_) => Err("an unknown one".to_owned()),
+    }
 }
 
 /// Reads one.

@@ -78,7 +78,8 @@ impl Listening<'_> {
             }
         })?;
         if let Some(answer) = answer {
-            process.send(&[&call_form::answer(head.call, &answer)])?;
+            let message = call_form::answer(head.call, &answer);
+            process.send_while(&[&message], |process| self.look(process, course))?;
             process.flush();
             // It goes on at once, and may soon ask again.
             process.receiver.set_spin(spin::ANSWER);

@@ -2,10 +2,11 @@
 
 use super::form::{self, ELEMENTS, END, End, HOST_CALL, NOTE, OUTCOME, REFUSED, StreamInput};
 use super::host_calls::HostRuntime;
-use super::process::{GRACE, LOOK, Process, ROOM, WorkerError, refusal};
+use super::process::{GRACE, LOOK, Process, WorkerError, refusal};
 use crate::dispatch::Dispatch;
 use crate::wire::{decode_outcome, largest_outcomes};
 use crate::within::within;
+use rwasm_boundary::descriptors::DescriptorsError;
 use rwasm_boundary::ring::Received;
 use rwasm_sandbox::awake::Awake;
 use rwasm_sandbox::lock::lock;
@@ -19,7 +20,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How far a task may be over its time before its worker is ended, if its code stops by itself: then a call of the host hangs.
-const OVERTIME: Duration = Duration::from_secs(1);
+pub(super) const OVERTIME: Duration = Duration::from_secs(1);
 
 /// The same, and how long it may take to stop, for code that does not: one that waits has ended by then.
 const SHORT_GRACE: Duration = Duration::from_millis(30);
@@ -381,8 +382,15 @@ impl Listening<'_> {
         if self.dispatch.cancel.is_wanted() {
             match self.stop {
                 None => {
-                    let told = process.channel.send_with(&[], self.number, Some(ROOM));
-                    told.map_err(WorkerError::from)?;
+                    // One that has no room to be told has the same time to stop.
+                    let told = process
+                        .channel
+                        .send_with(&[], self.number, Some(Duration::ZERO));
+                    if let Err(error) = told
+                        && !matches!(error, DescriptorsError::TimedOut)
+                    {
+                        return Err(WorkerError::from(error).into());
+                    }
                     let grace = if self.is_stoppable {
                         GRACE
                     } else {

@@ -1,8 +1,10 @@
 //! A worker that is of no more use, and what is known of the task that it ran.
 
+use super::super::resolve;
 use crate::dispatch::{Dispatch, DispatchedTask};
 use rwasm_boundary::slate::{LastOutput, LastWords};
 use rwasm_sandbox::outcome::{Failure, Log, Logs, Outcome, Usage};
+use rwasm_sandbox::sandbox::copied_size;
 use rwasm_value::ids::EngineId;
 use std::time::Instant;
 
@@ -29,9 +31,15 @@ impl Lost {
         engine: EngineId,
     ) -> Outcome {
         let mut failure = self.failure;
-        let engine = dispatch.told(engine);
-        let mut usage = Usage::none(Some(engine), task.attempt, dispatch.queued);
+        let told = dispatch.told(engine);
+        let mut usage = Usage::none(Some(told), task.attempt, dispatch.queued);
         if let Some(since) = self.ran_since {
+            // All of it, or as much as had flowed; no more than there is.
+            let known = resolve(engine, dispatch, task).ok();
+            let module = &dispatch.program.module;
+            let size = known.and_then(|known| copied_size(module, dispatch.callee, &known));
+            let read = self.words.as_ref().map(|words| words.bytes_read);
+            usage.bytes_in = size.or(read).unwrap_or_default();
             usage.run_time = since.elapsed();
             usage.started = usage
                 .started
@@ -41,6 +49,7 @@ impl Lost {
         if let Some(words) = self.words {
             let limits = &dispatch.setting.limits;
             // Its process may have written anything.
+            usage.fuel = limits.fuel.map(|most| words.fuel.min(most));
             usage.peak_memory = words.peak_memory.min(limits.memory.bytes());
             let limit = limits.logs.as_usize();
             let [stdout, stderr] = words.streams.map(|output| log(output, limit));

@@ -1,8 +1,11 @@
 //! Engines whose tasks run in processes of their own, behind a second wall.
 //!
 //! The engine stays a thread of this process: it gets dispatches and answers them as any other. `workers` are the processes
-//! that it has, `process` is one of them as it is seen from here, `listen` hears what it says, `lost` is one that has ended, with the task that it ran, `told` what it knows, `resident` its memory, `host_calls` what its guests ask of the embedder, `form` and `call_form` what both say to each other, and `serve` is the
-//! process itself, with `carrier` for what it asks. A worker serves one tenant and one variant of compiled code; it is given open files and no names.
+//! that it has, `process` is one of them as it is seen from here, `sending` is how it is spoken to, `listen` hears what it says, `lost` is one that has
+//! ended, with the task that it ran, `told` what it knows, `names` the addresses of its peers, `resident` its memory, `host_calls` what its guests ask of the
+//! embedder, `report` what the cluster is told of all of them, `form` and `call_form` what both say to each other, and `serve` is the process itself, with
+//! `carrier` for what it asks. A worker serves one tenant, one variant of compiled code and one set of grants; it is given open files, and of names those that
+//! messages have (inputs) or guests see (directories).
 
 mod call_form;
 mod carrier;
@@ -10,18 +13,24 @@ mod form;
 mod host_calls;
 mod listen;
 mod lost;
+mod names;
 mod numbered;
 mod process;
+mod report;
 mod resident;
+mod sending;
 mod serve;
 mod told;
 mod workers;
 
+pub(crate) use report::BoundaryReport;
 pub use serve::task_worker;
 pub(crate) use workers::{WorkerSettings, Workers};
 
 use crate::boundary::{BoundaryLayer, LayerStatus};
-use process::Process;
+use crate::events::EventSender;
+use process::{Process, is_required};
+use rwasm_boundary::confine::{IS_SUPPORTED, NOT_HERE};
 use rwasm_boundary::layers::{Layer, Standing, probe};
 use rwasm_boundary::ring::Sizes;
 use rwasm_sandbox::cancel::Cancel;
@@ -31,6 +40,7 @@ use rwasm_value::ids::EngineId;
 use std::error::Error;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The argument that tells a program that it is a worker.
@@ -64,12 +74,18 @@ const START: Duration = Duration::from_secs(10);
 ///
 /// If the program cannot be started, or is not a worker of this build.
 pub fn boundary_layers(program: &Path) -> io::Result<Vec<BoundaryLayer>> {
+    if !IS_SUPPORTED {
+        return Err(io::Error::other(NOT_HERE));
+    }
     let first = VariantKey::of(&Limits::default(), false);
     let settings = WorkerSettings {
         program: program.to_owned(),
         first,
         is_strict: false,
         ready_below: EngineId(u32::MAX),
+        is_checked: true,
+        keeps_spares: false,
+        report: Arc::new(BoundaryReport::new(EventSender::new())),
     };
     let mut process = Process::start(&settings, EngineId(0), first, None, false)?;
     process
@@ -89,7 +105,7 @@ pub fn boundary_layers(program: &Path) -> io::Result<Vec<BoundaryLayer>> {
     let mut found: Vec<(Layer, LayerStatus)> = found.collect();
     // What a worker does not do for itself.
     for (layer, standing) in probe() {
-        if layer != Layer::Cgroup && found.iter().all(|(known, _)| *known != layer) {
+        if found.iter().all(|(known, _)| *known != layer) {
             let status = match standing {
                 Standing::Full => LayerStatus::Full,
                 Standing::Partial(why) => LayerStatus::Partial(why),
@@ -105,6 +121,7 @@ pub fn boundary_layers(program: &Path) -> io::Result<Vec<BoundaryLayer>> {
             status,
             stops: layer.stops(),
             needs: layer.needs(),
+            is_required: is_required(layer),
         })
         .collect())
 }

@@ -8,7 +8,9 @@ use super::host_calls::HostRuntime;
 use super::listen::{Listening, Progress, RunError, StreamPumps};
 use super::lost::Lost;
 use super::numbered::Numbered;
+use super::report::BoundaryReport;
 use super::resident::Resident;
+use super::sending::Patience;
 use super::told::Preset;
 use super::workers::WorkerSettings;
 use super::{BUILD, COMMAND, RINGS, START};
@@ -16,11 +18,13 @@ use crate::dispatch::{Dispatch, Reuse};
 use crate::spin;
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::geteuid;
-use rwasm_boundary::descriptors::Channel;
+use rwasm_boundary::confine::UDP_IS_OPEN;
+use rwasm_boundary::descriptors::{Channel, MOST};
 use rwasm_boundary::layers::Layer;
 use rwasm_boundary::ring::{Duplex, Received, Receiver, Sender};
 use rwasm_boundary::slate::Slate;
 use rwasm_sandbox::cancel::Cancel;
+use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::outcome::{Failure, FailureCode};
 use rwasm_sandbox::pushed::PushedValues;
 use rwasm_sandbox::sandbox::{ModuleHash, Program, Setting, SettingForm, VariantKey, system_roots};
@@ -47,9 +51,6 @@ const LAST: Duration = Duration::from_millis(10);
 /// How long is waited for room in a socket or a ring, which a worker that lives makes at once.
 pub(super) const ROOM: Duration = Duration::from_secs(10);
 
-/// The most descriptors of one message.
-const MOST_DESCRIPTORS: usize = 64;
-
 /// What a worker that says why it ends has to say.
 const CANNOT: &str = "its worker process cannot go on: ";
 
@@ -63,7 +64,7 @@ pub(super) struct Process {
     child: Running,
     pub(super) resident: Resident,
     pub(super) channel: Channel,
-    sender: Sender,
+    pub(super) sender: Sender,
     pub(super) receiver: Receiver,
     /// What is known of the task that it runs.
     slate: Slate,
@@ -77,6 +78,9 @@ pub(super) struct Process {
     layers: Vec<LayerForm>,
     /// Whether it is to have all layers.
     is_strict: bool,
+    report: Arc<BoundaryReport>,
+    /// Those of the tasks that it ran last.
+    limits: Option<Limits>,
     next: u64,
     dispatches: u32,
     /// How long to look for the answers to the next dispatch before sleeping.
@@ -157,22 +161,22 @@ impl Process {
             if has_roots {
                 files.push(roots()?);
             }
-            for part in files.chunks(MOST_DESCRIPTORS) {
+            for part in files.chunks(MOST) {
                 let part: Vec<BorrowedFd<'_>> = part.iter().map(AsFd::as_fd).collect();
                 channel
                     .send(&part, Some(ROOM))
                     .map_err(|error| other(&error))?;
             }
-            form = Some(SettingForm::of(setting, Vec::new()));
+            form = Some(SettingForm::of_grants(setting));
         }
         let hello = Hello {
-            build: BUILD.to_owned(),
             engine: engine.0,
             key,
             granted: form,
             has_roots,
         };
-        let sent = sender.send(&[&form::plain(HELLO, &hello)], Some(Instant::now() + ROOM));
+        let hello = form::of_build(HELLO, BUILD, &hello);
+        let sent = sender.send(&[&hello], Some(Instant::now() + ROOM));
         sent.map_err(|error| other(&error))?;
         sender.flush();
         Ok(Self {
@@ -187,6 +191,8 @@ impl Process {
             key,
             is_ready: false,
             is_strict: settings.is_strict,
+            report: Arc::clone(&settings.report),
+            limits: None,
             layers: Vec::new(),
             granted: granted.cloned(),
             next: 0,
@@ -219,6 +225,25 @@ impl Process {
         drop(self);
     }
 
+    /// Ends it; whoever finds out has another.
+    pub(super) fn kill(&mut self) {
+        self.child.end();
+    }
+
+    /// Looks, if it is time, whether it has more memory than the tasks that it ran last can need.
+    pub(super) fn check_memory(&mut self) -> Result<(), Failure> {
+        match &self.limits {
+            Some(limits) => self.resident.check(limits),
+            None => self.resident.check(&Limits::default()),
+        }
+    }
+
+    /// Whether nobody but this has what it was granted: then it is of no more use.
+    pub(super) fn is_orphaned(&self) -> bool {
+        let granted = self.granted.as_ref();
+        granted.is_some_and(|setting| Arc::strong_count(setting) == 1)
+    }
+
     /// Lets go of the instances of owners that are gone.
     pub(super) fn let_go(&mut self) {
         let gone = |(_, preset): &(u64, Preset)| preset.owner.is_gone();
@@ -236,8 +261,7 @@ impl Process {
             owners,
             ..Forget::default()
         };
-        // One that cannot be told is found out by the next dispatch.
-        let _ = self.send(&[&form::plain(FORGET, &forget)]);
+        self.send_now(&[&form::plain(FORGET, &forget)]);
         self.sender.flush();
     }
 
@@ -320,10 +344,22 @@ impl Process {
         course: &mut Progress,
         runtime: &HostRuntime,
     ) -> Result<Ran, RunError> {
-        self.make_ready(&dispatch.cancel)?;
+        if let Err(error) = self.make_ready(&dispatch.cancel) {
+            // It is ended all the same, and nothing is wrong with it.
+            return Err(if dispatch.cancel.is_wanted() {
+                RunError::Stopped(Failure::cancelled())
+            } else {
+                error.into()
+            });
+        }
         self.let_go();
-        let preset = self.preset(dispatch)?;
-        let pushed = self.push(dispatch)?;
+        let limits = &dispatch.setting.limits;
+        if self.limits.as_ref() != Some(limits) {
+            self.limits = Some(limits.clone());
+        }
+        let patience = Patience::with(dispatch);
+        let preset = self.preset(dispatch, &patience)?;
+        let pushed = self.push(dispatch, &patience)?;
         self.dispatches = self.dispatches.wrapping_add(1);
         let number = self.dispatches;
         let mut out = form::message(DISPATCH);
@@ -342,10 +378,10 @@ impl Process {
             tasks: dispatch.tasks.len() - course.first,
         };
         head.put(&mut out);
-        self.pass(&beside.descriptors)?;
+        self.pass(&beside.descriptors, &patience)?;
         drop(beside.descriptors);
         let pumps = StreamPumps::start(beside.pumped)?;
-        self.send(&[&out.into_vec(), &tasks.into_vec()])?;
+        self.send(&[&out.into_vec(), &tasks.into_vec()], &patience)?;
         self.sender.flush();
         let module = dispatch.program.module.hash();
         let owner = dispatch.owner.number();
@@ -405,10 +441,15 @@ impl Process {
             }
         }
         match self.message.split_first() {
-            Some((&READY, layers)) => {
+            Some((&READY, body)) => {
+                let layers = form::read_of_build(body, BUILD).map_err(|other| {
+                    let other = rwasm_value::plain::in_line(&other);
+                    WorkerError(format!("it is of the build {other}, and not of {BUILD}"))
+                })?;
                 self.layers = form::read_plain(layers)?;
                 self.check()?;
                 self.is_ready = true;
+                self.report.ready();
                 Ok(())
             }
             Some((&REFUSED, reason)) => Err(refusal(reason)),
@@ -421,30 +462,34 @@ impl Process {
         &self.layers
     }
 
-    /// Looks at the layers that it does not have, and why.
+    /// Looks at the layers that it does not have in full, and why.
     fn check(&self) -> Result<(), WorkerError> {
-        let is_root = geteuid().is_root();
-        let has_dirs = self
-            .granted
-            .as_ref()
-            .is_some_and(|setting| !setting.dirs.is_empty());
-        let missing = |layer: &LayerForm| match &layer.lacks {
-            // Only root becomes somebody else, and not if it was granted directories, which are root's.
-            Some(_) if layer.name == Layer::UnusedUser.name() && (!is_root || has_dirs) => None,
-            Some((why, true)) => Some(format!("{}: {why}", layer.name)),
-            _ => None,
+        let setting = self.granted.as_ref();
+        let has_dirs = setting.is_some_and(|setting| !setting.dirs.is_empty());
+        let has_peers = setting.is_some_and(|setting| !setting.peers.is_empty());
+        let missing = |layer: &LayerForm| {
+            let (why, _) = layer.lacks.as_ref()?;
+            let is = |one: Layer| layer.name == one.name();
+            // Who is granted directories stays root, whose they are; who is granted peers keeps the network, of which few
+            // kernels check everything.
+            let is_granted = has_dirs && is(Layer::UnusedUser)
+                || has_peers && (is(Layer::NetworkNamespace) || why == UDP_IS_OPEN);
+            let is_wanted = Layer::ALL
+                .into_iter()
+                .any(|one| is(one) && is_required(one));
+            (is_wanted && !is_granted).then(|| format!("{}: {why}", layer.name))
         };
         let missing: Vec<String> = self.layers.iter().filter_map(missing).collect();
         if missing.is_empty() {
             return Ok(());
         }
-        let told = rwasm_value::plain::in_line(&missing.join("; "));
+        let missing = rwasm_value::plain::in_line(&missing.join("; "));
         if self.is_strict {
-            return Err(
-                format!("this machine does not give all layers of the boundary: {told}").into(),
-            );
+            let message =
+                format!("this machine does not give all layers of the boundary: {missing}");
+            return Err(message.into());
         }
-        tracing::info!(missing = told, "the boundary of tasks lacks layers");
+        self.report.incomplete(&missing);
         Ok(())
     }
 
@@ -452,21 +497,20 @@ impl Process {
         self.sender.flush();
     }
 
-    pub(super) fn send(&mut self, parts: &[&[u8]]) -> Result<(), WorkerError> {
-        Ok(self.sender.send(parts, Some(Instant::now() + ROOM))?)
-    }
-
-    fn pass(&mut self, descriptors: &[OwnedFd]) -> Result<(), WorkerError> {
-        for part in descriptors.chunks(MOST_DESCRIPTORS) {
-            let part: Vec<BorrowedFd<'_>> = part.iter().map(AsFd::as_fd).collect();
-            self.channel.send(&part, Some(ROOM))?;
-        }
-        Ok(())
-    }
-
     pub(super) fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
+    }
+}
+
+/// Whether a worker on a machine that gives everything has this layer in full.
+pub(super) fn is_required(layer: Layer) -> bool {
+    match layer {
+        // Only root becomes somebody else.
+        Layer::UnusedUser => geteuid().is_root(),
+        // It is for others to set up.
+        Layer::Cgroup => false,
+        _ => true,
     }
 }
 

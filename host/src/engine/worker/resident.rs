@@ -1,4 +1,5 @@
-//! The memory of a worker: its guest's, which the sandbox bounds, and that of the host around it.
+//! The memory of a worker: its guest's, which the sandbox bounds, and that of the host around it. What counts is in memory or
+//! swapped out, and not a part of a file; what it shares with its engine is little.
 
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::outcome::{Failure, FailureCode};
@@ -20,10 +21,13 @@ const INSTANCES: u64 = 3;
 /// Values that are lifted out of a guest one at a time take a multiple of their size on the host.
 const LIFTED: u64 = 4;
 
+/// What the kernel says of a process is not longer, in bytes.
+const LONGEST: usize = 4 << 10;
+
 /// Watches the memory of a worker that runs tasks under these limits.
 pub(super) struct Resident {
     /// What the kernel says of the process; none if it does not say it.
-    statm: Option<File>,
+    status: Option<File>,
     looked: Instant,
 }
 
@@ -31,7 +35,7 @@ impl Resident {
     /// Of the process with this number.
     pub(super) fn of(process: u32) -> Self {
         Self {
-            statm: File::open(format!("/proc/{process}/statm")).ok(),
+            status: File::open(format!("/proc/{process}/status")).ok(),
             looked: Instant::now(),
         }
     }
@@ -43,7 +47,7 @@ impl Resident {
             return Ok(());
         }
         self.looked = now;
-        let Some(Ok(found)) = self.statm.as_ref().map(private) else {
+        let Some(Ok(found)) = self.status.as_ref().map(taken) else {
             return Ok(());
         };
         let most = most(limits);
@@ -61,7 +65,7 @@ impl Resident {
     }
 }
 
-/// The most private memory, in bytes, that a worker can need for a task under these limits.
+/// The most memory, in bytes, that a worker can need for a task under these limits.
 fn most(limits: &Limits) -> u64 {
     let guests = limits.memory.bytes().saturating_mul(INSTANCES);
     let values = limits.output.bytes().saturating_mul(LIFTED);
@@ -76,18 +80,20 @@ fn most(limits: &Limits) -> u64 {
     all.into_iter().fold(OWN, u64::saturating_add)
 }
 
-/// The resident memory of a process that it shares with nobody, in bytes.
-fn private(statm: &File) -> io::Result<u64> {
-    let mut text = [0; 128];
-    let length = statm.read_at(&mut text, 0)?;
+/// The memory of a process that no file stands for, in bytes: its own, what it shares, and what of it was swapped out.
+fn taken(status: &File) -> io::Result<u64> {
+    let mut text = [0; LONGEST];
+    let length = status.read_at(&mut text, 0)?;
     let text = String::from_utf8_lossy(&text[..length]);
-    // In pages: all, resident, and of those the shared ones.
-    let mut fields = text.split(' ').skip(1).map(str::parse::<u64>);
-    let (Some(Ok(resident)), Some(Ok(shared))) = (fields.next(), fields.next()) else {
-        return Err(io::ErrorKind::InvalidData.into());
+    let kib = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        number.and_then(|number| number.trim().parse::<u64>().ok())
     };
-    let pages = resident.saturating_sub(shared);
-    Ok(pages.saturating_mul(rustix::param::page_size() as u64))
+    let own = kib("RssAnon:").ok_or(io::ErrorKind::InvalidData)?;
+    let others = ["RssShmem:", "VmSwap:"].map(|name| kib(name).unwrap_or_default());
+    let all = others.into_iter().fold(own, u64::saturating_add);
+    Ok(all.saturating_mul(1 << 10))
 }
 
 #[cfg(test)]
@@ -96,12 +102,25 @@ mod tests {
 
     #[test]
     fn a_process_has_the_memory_that_it_has_touched() {
-        let statm = File::open("/proc/self/statm").expect("the kernel says it");
-        let before = private(&statm).expect("it has this form");
+        let status = File::open("/proc/self/status").expect("the kernel says it");
+        let before = taken(&status).expect("it has this form");
         let touched = vec![1_u8; 64 << 20];
-        let after = private(&statm).expect("it has this form");
+        let after = taken(&status).expect("it has this form");
         assert!(touched.iter().all(|byte| *byte == 1));
         // Other tests may free some meanwhile.
+        assert!(after > before + (32 << 20), "{before} and {after} bytes");
+    }
+
+    #[test]
+    fn what_a_process_shares_counts_too() {
+        let status = File::open("/proc/self/status").expect("the kernel says it");
+        let before = taken(&status).expect("it has this form");
+        let (shared, _descriptor) =
+            rwasm_boundary::shared::Shared::create(64 << 20).expect("there is room");
+        for word in shared.words() {
+            word.store(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        let after = taken(&status).expect("it has this form");
         assert!(after > before + (32 << 20), "{before} and {after} bytes");
     }
 }

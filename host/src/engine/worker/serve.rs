@@ -108,7 +108,7 @@ fn serve() -> Result<(), WorkerError> {
     }));
     let begun = begin(early, &channel, &mut receiver);
     let ended = begun.and_then(|begun| {
-        lock(&told).tell(&[&form::plain(READY, &begun.layers)], true);
+        lock(&told).tell(&[&form::of_build(READY, BUILD, &begun.layers)], true);
         begun.run(channel, Arc::clone(&told), receiver, slate)
     });
     if let Err(error) = &ended {
@@ -153,10 +153,9 @@ fn begin(
     let Some((&HELLO, hello)) = message.split_first() else {
         return Err("the first message is another".into());
     };
+    let hello = form::read_of_build(hello, BUILD)
+        .map_err(|other| format!("it is of the build {BUILD}, and its engine of {other}"))?;
     let hello: Hello = form::read_plain(hello)?;
-    if hello.build != BUILD {
-        return Err(format!("it is of the build {BUILD}, and not of {}", hello.build).into());
-    }
     let sandbox = Sandbox::still(hello.key)?;
     let runner = Runner::new()?;
     // No files in memory: the kernel refuses now and then to seal those that the runtime would make for what the memories of
@@ -362,6 +361,14 @@ impl Recorder for TaskRecorder {
 
     fn peak_memory(&self, bytes: u64) {
         self.0.set_peak_memory(bytes);
+    }
+
+    fn bytes_read(&self, bytes: u64) {
+        self.0.set_bytes_read(bytes);
+    }
+
+    fn fuel(&self, used: u64) {
+        self.0.set_fuel(used);
     }
 
     fn printed(&self, output: StandardOutput, bytes: &[u8]) {

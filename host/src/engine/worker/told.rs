@@ -2,7 +2,10 @@
 //! the worker knows it.
 
 use super::form::{self, FORGET, Forget, PRESET, PROGRAM, PresetForm, ProgramForm};
-use super::process::{Process, ROOM, WorkerError};
+use super::listen::RunError;
+use super::names;
+use super::process::{Process, WorkerError};
+use super::sending::Patience;
 use crate::dispatch::{Dispatch, OwnerMark, Reuse};
 use rwasm_sandbox::sandbox::{Callee, Program, Setting, SettingForm};
 use std::os::fd::AsFd;
@@ -22,13 +25,17 @@ pub(super) struct Preset {
 
 impl Process {
     /// Tells it the program, unless it knows it.
-    fn program(&mut self, program: &Arc<Program>) -> Result<u64, WorkerError> {
+    fn program(
+        &mut self,
+        program: &Arc<Program>,
+        patience: &Patience<'_>,
+    ) -> Result<u64, RunError> {
         if let Some(number) = self.programs.find(|one| Arc::ptr_eq(one, program)) {
             return Ok(number);
         }
         let portable = program
             .portable()
-            .ok_or("the module was not prepared for workers")?;
+            .ok_or_else(|| WorkerError::from("the module was not prepared for workers"))?;
         let number = self.number();
         let form = ProgramForm {
             number,
@@ -43,20 +50,24 @@ impl Process {
                 .collect(),
         };
         let files = [portable.module.as_fd(), portable.code.as_fd()];
-        self.channel.send(&files, Some(ROOM))?;
-        self.send(&[&form::plain(PROGRAM, &form)])?;
+        self.pass_these(&files, patience)?;
+        self.send(&[&form::plain(PROGRAM, &form)], patience)?;
         if let Some((gone, _)) = self.programs.add(number, Arc::clone(program)) {
             let forget = Forget {
                 programs: vec![gone],
                 ..Forget::default()
             };
-            self.send(&[&form::plain(FORGET, &forget)])?;
+            self.send(&[&form::plain(FORGET, &forget)], patience)?;
         }
         Ok(number)
     }
 
     /// Tells it what the dispatch has in common with others, unless it knows it.
-    pub(super) fn preset(&mut self, dispatch: &Dispatch) -> Result<u64, WorkerError> {
+    pub(super) fn preset(
+        &mut self,
+        dispatch: &Dispatch,
+        patience: &Patience<'_>,
+    ) -> Result<u64, RunError> {
         let listens = dispatch.listener.is_some();
         let reads = dispatch.elements.is_some();
         let is = |one: &Preset| {
@@ -70,10 +81,14 @@ impl Process {
         if let Some(number) = self.presets.find(is) {
             return Ok(number);
         }
-        let program = self.program(&dispatch.program)?;
+        let program = self.program(&dispatch.program, patience)?;
         let number = self.number();
-        // Once for each job, as elsewhere; a worker could not ask.
-        let names = pollster::block_on(dispatch.setting.peers.looked_up());
+        // They were looked up before; a worker could not ask.
+        let names = if names::asks(&dispatch.program) {
+            dispatch.setting.peers.known_names()
+        } else {
+            Vec::new()
+        };
         let form = PresetForm {
             number,
             program,
@@ -87,7 +102,7 @@ impl Process {
             listens,
             reads,
         };
-        self.send(&[&form::plain(PRESET, &form)])?;
+        self.send(&[&form::plain(PRESET, &form)], patience)?;
         let preset = Preset {
             program: Arc::clone(&dispatch.program),
             setting: Arc::clone(&dispatch.setting),
@@ -111,13 +126,17 @@ impl Process {
                 owners: is_gone.then_some(owner).into_iter().collect(),
                 ..Forget::default()
             };
-            self.send(&[&form::plain(FORGET, &forget)])?;
+            self.send(&[&form::plain(FORGET, &forget)], patience)?;
         }
         Ok(number)
     }
 
     /// Tells it the values that were pushed to the engine, unless it knows them.
-    pub(super) fn push(&mut self, dispatch: &Dispatch) -> Result<Option<u64>, WorkerError> {
+    pub(super) fn push(
+        &mut self,
+        dispatch: &Dispatch,
+        patience: &Patience<'_>,
+    ) -> Result<Option<u64>, RunError> {
         let values = dispatch
             .pushed
             .as_ref()
@@ -129,7 +148,7 @@ impl Process {
             return Ok(Some(number));
         }
         let number = self.number();
-        self.send(&[&form::pushed_message(number, values)])?;
+        self.send(&[&form::pushed_message(number, values)], patience)?;
         // Each change makes them anew, and the last are the ones that count.
         let gone: Vec<u64> = std::mem::take(&mut self.pushed.0)
             .into_iter()
@@ -141,7 +160,7 @@ impl Process {
                 pushed: gone,
                 ..Forget::default()
             };
-            self.send(&[&form::plain(FORGET, &forget)])?;
+            self.send(&[&form::plain(FORGET, &forget)], patience)?;
         }
         Ok(Some(number))
     }

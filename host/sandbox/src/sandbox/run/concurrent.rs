@@ -129,7 +129,7 @@ fn arguments(
     match request.arguments {
         Arguments::Chunk(chunk) if function.is_fed => {
             let input = Stdin::chunk(chunk).map_err(|error| unreadable(&error))?;
-            store.data_mut().fed = Some(input.clone());
+            store.data_mut().feed(input.clone());
             let end = store.data().stdio.flows.source();
             let stream = StreamReader::new(&mut *store, Feed::new(input, end))?;
             Ok(vec![Val::Stream(stream.try_into_stream_any(store)?)])

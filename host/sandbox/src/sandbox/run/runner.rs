@@ -136,7 +136,7 @@ impl Runner {
             return Report::refused(Failure::new(FailureCode::Internal, message));
         };
         let limits = &request.setting.limits;
-        if let Some(size) = copied_size(&program.module, request)
+        if let Some(size) = copied_size(&program.module, request.callee, request.arguments)
             && size > limits.input.bytes()
         {
             return Report::refused(failure::input_limit(size, limits));
@@ -363,9 +363,11 @@ impl Drop for Runner {
 
 /// Returns how many bytes of the arguments are copied into the guest. A command's stdin is
 /// streamed, and so is an input that a function takes as a stream.
-fn copied_size(module: &ModuleInfo, request: &Request<'_>) -> Option<u64> {
-    match request.arguments {
-        Arguments::Chunk(_) if module.streams_input(request.callee) => None,
+#[doc(hidden)]
+#[must_use]
+pub fn copied_size(module: &ModuleInfo, callee: Callee, arguments: &Arguments) -> Option<u64> {
+    match arguments {
+        Arguments::Chunk(_) if module.streams_input(callee) => None,
         Arguments::Chunk(chunk) => chunk.len(),
         Arguments::Values(values) | Arguments::Parts(values) => {
             Some(values.iter().map(|value| value.len() as u64).sum())
@@ -452,7 +454,8 @@ fn report(
         result,
         delivered: state.delivered,
         peak_memory: state.limiter.peak_memory as u64,
-        bytes_in: copied_size(module, request).unwrap_or_else(|| state.input().bytes_read()),
+        bytes_in: copied_size(module, request.callee, request.arguments)
+            .unwrap_or_else(|| state.input().bytes_read()),
         fuel,
         logs: printed.then(|| Box::new(logs)),
         notes,

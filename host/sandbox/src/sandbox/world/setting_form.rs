@@ -26,10 +26,9 @@ pub struct SettingForm {
     keep_instance: bool,
 }
 
-/// A directory: what it is called, for messages.
+/// A directory: what guests call it. What it is called here is nobody's business there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct DirForm {
-    host: String,
     guest: String,
     read_only: bool,
 }
@@ -40,7 +39,6 @@ impl SettingForm {
     pub fn of(setting: &Setting, names: Vec<(String, Vec<IpAddr>)>) -> Self {
         let grants = &setting.grants;
         let dir = |dir: &DirGrant| DirForm {
-            host: dir.host.to_string_lossy().into_owned(),
             guest: dir.guest.clone(),
             read_only: dir.access == Access::ReadOnly,
         };
@@ -62,6 +60,16 @@ impl SettingForm {
         }
     }
 
+    /// What a worker is made for: the directories and peers of the setting.
+    #[must_use]
+    pub fn of_grants(setting: &Setting) -> Self {
+        Self {
+            env: Vec::new(),
+            arguments: Vec::new(),
+            ..Self::of(setting, Vec::new())
+        }
+    }
+
     /// Returns what is granted.
     ///
     /// # Errors
@@ -69,7 +77,7 @@ impl SettingForm {
     /// If a part of it has another form.
     pub fn grants(&self) -> Result<Grants, ParseGrantError> {
         let dir = |dir: &DirForm| DirGrant {
-            host: dir.host.clone().into(),
+            host: dir.guest.clone().into(),
             guest: dir.guest.clone(),
             access: if dir.read_only {
                 Access::ReadOnly

@@ -112,6 +112,12 @@ impl GuestState {
         self.desk = Desk::new(request.setting, request.surroundings);
     }
 
+    /// Gives it an input that it reads piece by piece, beside its stdin.
+    pub(in crate::sandbox) fn feed(&mut self, input: Stdin) {
+        input.record(self.limiter.recorder.clone());
+        self.fed = Some(input);
+    }
+
     /// The input that it reads piece by piece.
     pub(in crate::sandbox) fn input(&self) -> &Stdin {
         self.fed.as_ref().unwrap_or(&self.stdio.stdin)
@@ -308,9 +314,16 @@ pub(in crate::sandbox) fn arm(store: &mut Store<GuestState>, limits: &Limits) {
     }
     store.limiter(|state| &mut state.limiter);
     store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(|mut context| {
-        let fuel = context.data().work.as_ref().map(|_| context.get_fuel());
+    let most = limits.fuel;
+    store.epoch_deadline_callback(move |mut context| {
+        let recorder = most.and(context.data().limiter.recorder.clone());
+        let is_asked = recorder.is_some() || context.data().work.is_some();
+        let fuel = is_asked.then(|| context.get_fuel());
         let fuel = fuel.and_then(Result::ok).unwrap_or_default();
+        if let (Some(recorder), Some(most)) = (recorder, most) {
+            let used = most.saturating_sub(fuel);
+            recorder.fuel(used.saturating_add(context.data().host_fuel()).min(most));
+        }
         let state = context.data_mut();
         let stopped = if state.cancel.is_wanted() {
             Stopped::Cancelled

@@ -62,6 +62,7 @@ impl Stdio {
                 })
         };
         let recorder = || surroundings.recorder.clone();
+        self.stdin.record(recorder());
         self.stdout.listen(listener(TaskNote::Stdout), recorder());
         self.stderr.listen(listener(TaskNote::Stderr), recorder());
     }
@@ -248,6 +249,7 @@ struct StdinState {
     source: Source,
     error: Option<std::io::Error>,
     bytes_read: u64,
+    recorder: Option<Arc<dyn Recorder>>,
 }
 
 enum Source {
@@ -301,9 +303,15 @@ impl Stdin {
                 source,
                 error: None,
                 bytes_read: 0,
+                recorder: None,
             }),
             arrived: Notify::new(),
         }))
+    }
+
+    /// Has what is read recorded by whoever records the task.
+    pub(in crate::sandbox) fn record(&self, recorder: Option<Arc<dyn Recorder>>) {
+        lock(&self.0.state).recorder = recorder;
     }
 
     /// Returns how many bytes the guest has read.
@@ -343,6 +351,9 @@ impl StdinState {
             Source::Stream(stream @ Stream::Ready(..)) => stream.take(size),
         };
         self.bytes_read += bytes.len() as u64;
+        if let Some(recorder) = &self.recorder {
+            recorder.bytes_read(self.bytes_read);
+        }
         Ok(bytes)
     }
 }

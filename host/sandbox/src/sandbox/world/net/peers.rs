@@ -82,14 +82,27 @@ impl Peers {
         peers
     }
 
-    /// Returns the names with their addresses, once all are known.
-    pub async fn looked_up(self: &Arc<Self>) -> Vec<(String, Vec<IpAddr>)> {
-        let mut names = Vec::new();
+    /// Looks up the names, unless they are, and waits until all have their addresses.
+    pub async fn looked_up(self: &Arc<Self>) {
         for place in 0..self.names.len() {
-            let addresses = self.addresses(place).await.to_vec();
-            names.push((self.names[place].name.clone(), addresses));
+            self.addresses(place).await;
         }
-        names
+    }
+
+    /// Whether all names have their addresses.
+    #[must_use]
+    pub fn are_known(&self) -> bool {
+        self.names.iter().all(|name| name.addresses.initialized())
+    }
+
+    /// Returns the names with their addresses, as far as they are known.
+    #[must_use]
+    pub fn known_names(&self) -> Vec<(String, Vec<IpAddr>)> {
+        let known = self.names.iter().map(|one| {
+            let addresses = one.addresses.get().cloned().unwrap_or_default();
+            (one.name.clone(), addresses)
+        });
+        known.collect()
     }
 
     #[must_use]
