@@ -10,6 +10,10 @@ use rwasm_cluster::{Boundary, BoundaryLayer, Cluster, LayerStatus};
 use serde_json::json;
 use std::fmt::Write as _;
 
+/// What no layer stops.
+const PEERS: &str = "The kernel knows the ports of granted peers (`--net`), but not their addresses: these are checked by the sandbox alone. \
+                     `strict` refuses peers.";
+
 /// Starts a worker process, and shows the layers of its isolation.
 pub(crate) fn doctor(arguments: &DoctorArguments) -> Result<(), CliError> {
     let layers = layers().map_err(|error| error.to_string());
@@ -20,8 +24,10 @@ pub(crate) fn doctor(arguments: &DoctorArguments) -> Result<(), CliError> {
             "thread": {"works": true},
             "process": {"works": layers.is_ok(), "reason": layers.as_ref().err()},
             "strict": {"works": strict.is_ok(), "reason": strict.err()},
+            "peers": PEERS,
             "layers": layers.unwrap_or_default().iter().map(|layer| json!({
                 "name": layer.name,
+                "required": layer.is_required,
                 "status": word(&layer.status),
                 "reason": why(&layer.status),
                 "stops": layer.stops,
@@ -75,14 +81,13 @@ fn text(layers: &Result<Vec<BoundaryLayer>, String>, strict: &Result<(), String>
         "process",
         &match layers {
             Ok(layers) => {
-                let lacking = layers
-                    .iter()
-                    .filter(|layer| layer.status != LayerStatus::Full);
-                match lacking.count() {
+                let required: Vec<_> = layers.iter().filter(|layer| layer.is_required).collect();
+                let is_lacking = |layer: &&&BoundaryLayer| layer.status != LayerStatus::Full;
+                match required.iter().filter(is_lacking).count() {
                     0 => "works, with all layers".to_owned(),
                     count => format!(
                         "works, with {count} of {} layers missing or partial",
-                        layers.len()
+                        required.len()
                     ),
                 }
             }
@@ -97,12 +102,23 @@ fn text(layers: &Result<Vec<BoundaryLayer>, String>, strict: &Result<(), String>
         },
     );
     for layer in layers.iter().flatten() {
-        let _ = writeln!(text, "\n{}: {}", layer.name, word(&layer.status));
+        let is_optional = if layer.is_required {
+            ""
+        } else {
+            " (not required)"
+        };
+        let _ = writeln!(
+            text,
+            "\n{}: {}{is_optional}",
+            layer.name,
+            word(&layer.status)
+        );
         let _ = writeln!(text, "  {}", layer.stops);
         if let Some(why) = why(&layer.status) {
             let _ = writeln!(text, "  Here: {}", in_line(why));
             let _ = writeln!(text, "  {}", layer.needs);
         }
     }
+    let _ = writeln!(text, "\npeers\n  {PEERS}");
     text
 }

@@ -8,8 +8,8 @@ use crate::exit::{CliError, with_source};
 use crate::output::messages;
 use crate::output::results::Output;
 use crate::output::stdout::print;
-use crate::pipeline;
 use crate::pipeline::grants::grants;
+use crate::pipeline::{self, BoundaryWatch};
 use rwasm_cluster::check::{
     CallSample, Check, CheckError, Checker, Samples, SamplesError, Verdict,
 };
@@ -56,9 +56,17 @@ pub(crate) fn test(arguments: &TestArguments, signals: &Signals) -> Result<(), C
         let fits = checker.takes_inputs();
         fits.map_err(|error| CliError::Submit(SubmitError::Plan(error)))?;
     }
+    let mut boundary = BoundaryWatch::begin(&one, !loud);
+    let mut events = one.events();
     let ended = checked(&checker, samples, arguments);
+    while let Some(event) = events.try_next() {
+        boundary.take(&event);
+    }
     if let Some(ending) = signals.ending() {
         return Err(CliError::Signal(ending));
+    }
+    if let Some(failure) = boundary.failure() {
+        return Err(failure);
     }
     let printer = ended?;
     printer.end(&module, arguments)

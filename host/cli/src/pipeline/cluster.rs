@@ -1,5 +1,6 @@
 //! The cluster that a job runs on: engines of this process, or those of a cluster elsewhere.
 
+use super::boundary::BoundaryWatch;
 use super::history;
 use crate::args::{BoundaryArgument, ManyOptions, TaskOptions};
 #[cfg(feature = "nats")]
@@ -31,7 +32,9 @@ pub(super) struct ClusterSettings {
 
 /// Whose engines run the tasks.
 enum EnginesOf {
-    ThisProcess,
+    ThisProcess {
+        has_boundary: bool,
+    },
     #[cfg(feature = "nats")]
     Elsewhere {
         lane: String,
@@ -84,7 +87,9 @@ impl ClusterSettings {
         )]
         let mut settings = Self {
             builder,
-            engines: EnginesOf::ThisProcess,
+            engines: EnginesOf::ThisProcess {
+                has_boundary: task.boundary != BoundaryArgument::Thread,
+            },
             is_quiet: task.loudness.quiet,
             is_verbose: task.loudness.verbose,
         };
@@ -121,6 +126,7 @@ impl ClusterSettings {
 pub(crate) struct RunningCluster {
     cluster: Cluster,
     events: ClusterEvents,
+    boundary: BoundaryWatch,
     /// Whether its engines are of this process, which compiles for them.
     are_here: bool,
 }
@@ -136,8 +142,11 @@ impl RunningCluster {
     pub(super) fn start(settings: ClusterSettings, signals: &Signals) -> Result<Self, CliError> {
         let is_quiet = settings.is_quiet;
         match settings.engines {
-            EnginesOf::ThisProcess => {
-                let running = Self::of_this_process(settings.builder)?;
+            EnginesOf::ThisProcess { has_boundary } => {
+                let mut running = Self::of_this_process(settings.builder)?;
+                if has_boundary {
+                    running.boundary = BoundaryWatch::begin(&running, is_quiet);
+                }
                 if !is_quiet {
                     warn_of_shortages(&running);
                     warn_of_cache();
@@ -179,6 +188,7 @@ impl RunningCluster {
         Self {
             cluster,
             events,
+            boundary: BoundaryWatch::default(),
             are_here,
         }
     }
@@ -205,7 +215,10 @@ impl RunningCluster {
         ended: Result<T, CliError>,
         signals: &Signals,
     ) -> Result<T, CliError> {
-        history::warn_of_losses(&mut self.events);
+        while let Some(event) = self.events.try_next() {
+            history::warn_of_loss(&event);
+            self.boundary.take(&event);
+        }
         if let Some(ending) = signals.ending() {
             return Err(CliError::Signal(ending));
         }
@@ -213,7 +226,10 @@ impl RunningCluster {
         if let Some(failure) = signals.failure() {
             return Err(failure);
         }
-        ended
+        match self.boundary.failure() {
+            Some(failure) => Err(failure),
+            None => ended,
+        }
     }
 }
 

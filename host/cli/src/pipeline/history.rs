@@ -5,7 +5,7 @@ use crate::environment::places;
 use crate::exit::CliError;
 use crate::output::messages::warn;
 use rwasm_cluster::plain;
-use rwasm_cluster::{ClusterEvent, ClusterEvents, History, HistoryError, HistorySettings};
+use rwasm_cluster::{ClusterEvent, History, HistoryError, HistorySettings};
 use std::path::{Path, PathBuf};
 
 /// The name of the variable that names the file.
@@ -92,11 +92,9 @@ fn missing(path: &Path) -> CliError {
 /// How a history comes to be.
 pub(crate) const HOW: &str = "record jobs with --history or RWASM_HISTORY=1";
 
-/// Says what could not be recorded.
-pub(crate) fn warn_of_losses(events: &mut ClusterEvents) {
-    while let Some(event) = events.try_next() {
-        if let ClusterEvent::HistoryLost(reason) = event {
-            warn(&format!("the job was not fully recorded: {reason}"));
-        }
+/// Says what could not be recorded, if the event is about that.
+pub(crate) fn warn_of_loss(event: &ClusterEvent) {
+    if let ClusterEvent::HistoryLost(reason) = event {
+        warn(&format!("the job was not fully recorded: {reason}"));
     }
 }

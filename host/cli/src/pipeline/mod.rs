@@ -5,6 +5,7 @@
 
 mod settings;
 
+mod boundary;
 pub(crate) mod grants;
 pub(crate) mod history;
 mod limits;
@@ -17,6 +18,7 @@ pub(crate) mod output;
 #[cfg(feature = "nats")]
 mod store;
 
+pub(crate) use boundary::BoundaryWatch;
 pub(crate) use cluster::{RunningCluster, warn_of_shortages};
 pub(crate) use elements::{EitherJob, RunningElements, element_type};
 pub(crate) use job::{Ended, Plan, Progress, RunningJob, Wording};
