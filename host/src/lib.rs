@@ -172,11 +172,16 @@ pub use rwasm_history::{
     AttemptEntry, History, HistoryError, HistorySettings, InputEntry, Interruption, JobEntry,
     JobKey, JobKind, JobQuery, JobState, Kept, RecordedInput, TaskEntry, TaskQuery, TaskState,
 };
-pub use rwasm_sandbox::chunk::{Chunking, ParseChunkingError};
+pub use rwasm_sandbox::chunk::{
+    Chunking, ParseChunkingError, ParseRecordStartError, RecordStart, Records,
+};
 pub use rwasm_sandbox::grants::{
     Access, Clock, DirGrant, GrantError, Grants, NetGrant, NetHost, ParseGrantError, Random,
 };
-pub use rwasm_sandbox::input::{Input, InputError};
+pub use rwasm_sandbox::input::{
+    FileTree, Header, Inflated, Input, InputError, InvalidUtf8, ParseGlobError, ParseHeaderError,
+    Pattern, Reading, TreeError,
+};
 pub use rwasm_sandbox::limits::{
     DETERMINISTIC_FUEL, Limits, MAX_ENGINES, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK, MODULE_SIZE,
 };

@@ -101,6 +101,7 @@ fn inputs_that_cannot_be_used_are_named_before_anything_runs() {
     let dir = folder();
     let good = file(&dir, "good.txt", "word\n");
     let missing = dir.path().join("missing.txt");
+    let empty = folder();
     // The first input would never end if it were run.
     for guest in ["wordcount", "upper", "spin"] {
         run(guest)
@@ -109,9 +110,9 @@ fn inputs_that_cannot_be_used_are_named_before_anything_runs() {
             .expect_stderr_has(&["missing.txt", "does not exist"]);
         run(guest)
             .arg(&good)
-            .arg(dir.path())
+            .arg(empty.path())
             .fails(14)
-            .expect_stderr_has(&["is a directory"]);
+            .expect_stderr_has(&["no file to read"]);
     }
     let locked = file(&dir, "locked.txt", "word\n");
     fs::set_permissions(&locked, fs::Permissions::from_mode(0o000))

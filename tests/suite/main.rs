@@ -14,6 +14,7 @@ mod elements;
 mod failures;
 mod forged;
 mod grants_files;
+mod inputs;
 mod inspect;
 mod limits;
 mod lowering;

@@ -28,6 +28,7 @@ mod doctor;
 #[cfg(feature = "nats")]
 mod engine;
 mod history;
+mod inputs;
 mod project;
 #[cfg(feature = "nats")]
 mod remote;
@@ -47,6 +48,8 @@ pub(crate) use history::{
     AgainArguments, HistoryArguments, JobArguments, JobCommand, JobName, ListArguments, Printed,
     ReplayArguments, ResultArguments, RmArguments, ShowArguments, ShownAs,
 };
+
+pub(crate) use inputs::{Decompress, InputOptions};
 
 #[cfg(feature = "nats")]
 pub(crate) use engine::{DrainArguments, EngineArguments, EngineCommand, JoinArguments};
@@ -174,7 +177,8 @@ const COMMON: [&str; 7] = [
   rwasm-cluster run mapper.wasm --merge none logs/*.log   one line per chunk
   rwasm-cluster run upper.wasm a.txt -- --prefix '> '     arguments for `main`",
     after_long_help = "Inputs are cut into chunks at line ends, and each chunk is a task. A WASI command gets each input \
-whole, unless --chunk is given. Without INPUT, stdin is read.\n\n\
+whole, unless --chunk is given. Without INPUT, stdin is read. Of a directory, all files in it and below are read, ordered by \
+name. If --max-failures is given, an input that cannot be read counts as a failed task.\n\n\
 Options override environment variables (RWASM_ENGINES for --engines), which override `rwasm.toml` in the current directory \
 (engines = 4). The file cannot set --limit, --output, --report and the access granted to tasks.\n\n\
 Compiled modules are cached in the user's cache directory or in RWASM_CACHE_DIR, up to 1GiB or RWASM_CACHE_SIZE. An empty \
@@ -198,7 +202,7 @@ pub(crate) struct RunArguments {
     #[arg(value_name = "MODULE")]
     pub(crate) module: PathBuf,
 
-    /// Files to map over, in this order; `-` is stdin
+    /// Files and directories to map over, in this order; `-` is stdin
     #[arg(value_name = "INPUT")]
     pub(crate) inputs: Vec<PathBuf>,
 
@@ -236,6 +240,9 @@ pub(crate) struct RunArguments {
 
     #[arg(long, help = values::merge_help(), long_help = values::merge_long_help(), value_parser = values::merge_parser(), value_name = "MERGE", env = "RWASM_MERGE", hide_env = true, help_heading = OUTCOME)]
     pub(crate) merge: Option<Merge>,
+
+    #[command(flatten)]
+    pub(crate) read: InputOptions,
 
     #[command(flatten)]
     pub(crate) many: ManyOptions,

@@ -5,7 +5,7 @@ mod hints;
 
 use crate::text::in_options;
 use details::details;
-use hints::{SMALLER, UNCALLABLE, files, history_hint, others, submit_hint};
+use hints::{UNCALLABLE, files, history_hint, input_hint, others, submit_hint};
 #[cfg(feature = "nats")]
 use hints::{connect_hint, durable_hint};
 #[cfg(feature = "nats")]
@@ -17,8 +17,8 @@ use rwasm_cluster::nats::{AssetError, ConnectError, KeysError};
 use rwasm_cluster::plain;
 use rwasm_cluster::plain::{in_line, visible};
 use rwasm_cluster::{
-    ArgumentSource, Attempt, FailureCode, FunctionError, GrantError, HistoryError, InputError,
-    JobError, PlanError, SettingError, StartError, SubmitError, TaskError, TaskFailure,
+    ArgumentSource, Attempt, FailureCode, FunctionError, GrantError, HistoryError, JobError,
+    PlanError, SettingError, StartError, SubmitError, TaskError, TaskFailure,
 };
 use std::error::Error as _;
 use std::path::PathBuf;
@@ -193,23 +193,7 @@ impl CliError {
             Self::LawsBroken => TASK_FAILED,
             #[cfg(feature = "nats")]
             Self::Ended { .. } => TASK_FAILED,
-            Self::Submit(error) => match error {
-                SubmitError::Plan(
-                    PlanError::Targets(_)
-                    | PlanError::UnorderedMerge
-                    | PlanError::ElementsMerge
-                    | PlanError::ArgumentsForFunction { .. },
-                )
-                | SubmitError::Targets(_)
-                | SubmitError::Arguments { .. } => USAGE,
-                SubmitError::Load(_) | SubmitError::Plan(_) => MODULE,
-                SubmitError::Input(_)
-                | SubmitError::Setting(SettingError::Grant(GrantError::Directory { .. })) => {
-                    INPUT_OUTPUT
-                }
-                SubmitError::Setting(_) => USAGE,
-                _ => CLUSTER,
-            },
+            Self::Submit(error) => submit_code(error),
             Self::Task { failed, .. } => match &failed.failure {
                 failure if failure.is_input_error => INPUT_OUTPUT,
                 failure if failure.code == FailureCode::Cancelled => INTERRUPTED,
@@ -426,7 +410,7 @@ impl CliError {
             },
             Self::Job(error) => match &**error {
                 JobError::TaskFailed { failures, .. } => others(*failures),
-                JobError::Input(InputError::ChunkTooLarge { .. }) => Some(SMALLER.to_owned()),
+                JobError::Input(error) => input_hint(error).map(str::to_owned),
                 _ => None,
             },
             Self::Task { failures, .. } => others(*failures),
@@ -459,6 +443,27 @@ fn connect_code(error: &ConnectError) -> u8 {
         | ConnectError::Plain { .. }
         | ConnectError::Assets(AssetError::Replicas { .. } | AssetError::Lane { .. }) => USAGE,
         ConnectError::File { .. } => INPUT_OUTPUT,
+        _ => CLUSTER,
+    }
+}
+
+/// The exit code of a job that did not begin.
+fn submit_code(error: &SubmitError) -> u8 {
+    match error {
+        SubmitError::Plan(
+            PlanError::Targets(_)
+            | PlanError::UnorderedMerge
+            | PlanError::ElementsMerge
+            | PlanError::RecordsUncut(_)
+            | PlanError::NotText { .. }
+            | PlanError::ArgumentsForFunction { .. },
+        )
+        | SubmitError::Targets(_)
+        | SubmitError::Arguments { .. } => USAGE,
+        SubmitError::Load(_) | SubmitError::Plan(_) => MODULE,
+        SubmitError::Input(_)
+        | SubmitError::Setting(SettingError::Grant(GrantError::Directory { .. })) => INPUT_OUTPUT,
+        SubmitError::Setting(_) => USAGE,
         _ => CLUSTER,
     }
 }

@@ -4,6 +4,11 @@
 //! nor on whether the bytes come from a file or a stream. This module neither holds nor reads
 //! bytes; whoever has them answers the two questions of `Scan`.
 
+mod records;
+
+pub(crate) use records::line_end;
+pub use records::{ParseRecordStartError, RecordStart, Records};
+
 use rwasm_value::units::ByteSize;
 use std::fmt;
 use std::num::NonZeroU64;
@@ -22,7 +27,7 @@ const AUTO_LARGEST: u64 = 4 << 20;
 /// for which the engines wait at the end, stays a small part of the whole.
 const AUTO_FRACTION: u64 = 16;
 
-/// How inputs are cut into chunks. All but `Exact` and `File` cut just after a line end.
+/// How inputs are cut into chunks. All but `Exact` and `File` cut just after a line end, or between other [`Records`].
 ///
 /// Its text is `auto`, `file`, a size like `64KiB`, `lines:N` or `exact:SIZE`.
 ///
@@ -47,7 +52,7 @@ pub enum Chunking {
     Auto,
     /// At the first line end that makes the chunk at least this large.
     Size(ByteSize),
-    /// After every N lines.
+    /// After every N lines or other records.
     Lines(NonZeroU64),
     /// Not at all: each input is one chunk.
     File,
@@ -69,9 +74,8 @@ pub(crate) trait Scan {
     /// The error of reading the bytes.
     type Error;
 
-    /// The offset just after the `nth` newline (from 1) at or after `from`; `None` if the input
-    /// ends first.
-    fn after_newline(&mut self, from: u64, nth: u64) -> Result<Option<u64>, Self::Error>;
+    /// Some bytes from the offset `from` on, at least one; `None` if the input ends there.
+    fn bytes_at(&mut self, from: u64) -> Result<Option<&[u8]>, Self::Error>;
 
     /// Whether there is a byte at `offset`.
     fn reaches(&mut self, offset: u64) -> Result<bool, Self::Error>;
@@ -83,16 +87,20 @@ impl Chunking {
     ///
     /// Looks no further ahead than necessary, so that the chunks of a slow stream are known as soon
     /// as they are complete.
-    pub(crate) fn next_end<S: Scan>(self, start: u64, scan: &mut S) -> Result<End, S::Error> {
-        let line_end = |end: Option<u64>| end.map_or(End::OfInput, End::At);
+    pub(crate) fn next_end<S: Scan>(
+        self,
+        records: &Records,
+        start: u64,
+        scan: &mut S,
+    ) -> Result<End, S::Error> {
+        let mut after = |from, nth| {
+            let end = records.end(scan, start, from, nth)?;
+            Ok(end.map_or(End::OfInput, End::At))
+        };
         match self {
-            Self::Auto => scan
-                .after_newline(start.saturating_add(auto_size(start) - 1), 1)
-                .map(line_end),
-            Self::Size(size) => scan
-                .after_newline(start.saturating_add(at_least_one(size) - 1), 1)
-                .map(line_end),
-            Self::Lines(lines) => scan.after_newline(start, lines.get()).map(line_end),
+            Self::Auto => after(start.saturating_add(auto_size(start) - 1), 1),
+            Self::Size(size) => after(start.saturating_add(at_least_one(size) - 1), 1),
+            Self::Lines(lines) => after(start, lines.get()),
             Self::File => Ok(End::OfInput),
             Self::Exact(size) => {
                 let end = start.saturating_add(at_least_one(size));
@@ -103,6 +111,13 @@ impl Chunking {
                 })
             }
         }
+    }
+}
+
+impl Chunking {
+    /// Whether it cuts between records, and not anywhere or nowhere.
+    pub const fn is_between_records(self) -> bool {
+        matches!(self, Self::Auto | Self::Size(_) | Self::Lines(_))
     }
 }
 
@@ -200,12 +215,11 @@ pub(crate) mod tests {
     impl Scan for Whole<'_> {
         type Error = Infallible;
 
-        fn after_newline(&mut self, from: u64, nth: u64) -> Result<Option<u64>, Infallible> {
-            let newlines = (from as usize..self.0.len()).filter(|&at| self.0[at] == b'\n');
-            Ok(newlines
-                .skip(nth as usize - 1)
-                .map(|at| at as u64 + 1)
-                .next())
+        fn bytes_at(&mut self, from: u64) -> Result<Option<&[u8]>, Infallible> {
+            // A few at a time, so that records lie across what is given.
+            let from = (from as usize).min(self.0.len());
+            let bytes = &self.0[from..self.0.len().min(from + 7)];
+            Ok((!bytes.is_empty()).then_some(bytes))
         }
 
         fn reaches(&mut self, offset: u64) -> Result<bool, Infallible> {
@@ -215,10 +229,15 @@ pub(crate) mod tests {
 
     /// The chunks of `bytes` by way of [`Chunking::next_end`].
     fn cut(chunking: Chunking, bytes: &[u8]) -> Vec<Range<usize>> {
+        cut_between(&Records::Lines, chunking, bytes)
+    }
+
+    /// The same, between other records.
+    fn cut_between(records: &Records, chunking: Chunking, bytes: &[u8]) -> Vec<Range<usize>> {
         let mut chunks = vec![];
         let mut start = 0;
         while start < bytes.len() || chunks.is_empty() {
-            let Ok(end) = chunking.next_end(start as u64, &mut Whole(bytes));
+            let Ok(end) = chunking.next_end(records, start as u64, &mut Whole(bytes));
             let end = if let End::At(end) = end {
                 end as usize
             } else {
@@ -323,6 +342,94 @@ pub(crate) mod tests {
         fn no_text_panics(text in "(lines:|exact:|)[a-zA-Z0-9:.]{0,12}") {
             let _ = text.parse::<Chunking>();
         }
+    }
+
+    /// The ends of records in their plainest form, found from the start of the text.
+    fn record_ends(records: &Records, text: &[u8]) -> Vec<usize> {
+        let line_ends = (1..=text.len()).filter(|&end| text[end - 1] == b'\n');
+        match records {
+            Records::Lines => line_ends.collect(),
+            Records::Groups(lines) => {
+                let lines = lines.get() as usize;
+                line_ends.skip(lines - 1).step_by(lines).collect()
+            }
+            Records::Start(_) => line_ends
+                .filter(|&end| text.get(end) == Some(&b'>'))
+                .collect(),
+            Records::Csv => {
+                // Where fields begin with their quotes, quotes come in pairs.
+                let quotes = |end: usize| memchr::memchr_iter(b'"', &text[..end]).count();
+                line_ends.filter(|&end| quotes(end) % 2 == 0).collect()
+            }
+        }
+    }
+
+    fn any_records() -> impl Strategy<Value = Records> {
+        prop_oneof![
+            Just(Records::Lines),
+            (1..5_u64).prop_map(|n| Records::Groups(NonZeroU64::new(n).unwrap())),
+            Just(Records::Start("^>".parse().unwrap())),
+            Just(Records::Csv),
+        ]
+    }
+
+    /// Rows of fields, some of them quoted and with line ends, quotes and commas inside.
+    fn any_rows() -> impl Strategy<Value = Vec<u8>> {
+        let row = prop::collection::vec("[a>]{0,4}|\"([a,>\n]|\"\"){0,6}\"", 1..4);
+        prop::collection::vec(row, 0..24).prop_map(|rows| {
+            let rows: Vec<String> = rows.iter().map(|row| row.join(",")).collect();
+            rows.join("\n").into_bytes()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+        #[test]
+        fn chunks_end_where_records_do(records in any_records(), size in 1..40_u64, by_count: bool, text in any_rows()) {
+            let ends = record_ends(&records, &text);
+            let chunking = if by_count {
+                Chunking::Lines(NonZeroU64::new(size / 8 + 1).unwrap())
+            } else {
+                Chunking::Size(ByteSize::new(size))
+            };
+            let chunks = cut_between(&records, chunking, &text);
+            let mut start = 0;
+            let mut wanted: Vec<Range<usize>> = vec![];
+            while start < text.len() || wanted.is_empty() {
+                let mut later = ends.iter().copied().filter(|&end| end > start);
+                let end = if by_count {
+                    later.nth(size as usize / 8)
+                } else {
+                    later.find(|end| end - start >= size as usize)
+                };
+                let end = end.unwrap_or(text.len());
+                wanted.push(start..end);
+                start = end;
+            }
+            prop_assert_eq!(chunks, wanted, "{:?} in {:?}", records, String::from_utf8_lossy(&text));
+        }
+    }
+
+    #[test]
+    fn quotes_that_open_no_field_are_bytes_like_others() {
+        let rows = |text: &str| -> Vec<String> {
+            let one = Chunking::Lines(NonZeroU64::new(1).unwrap());
+            let chunks = cut_between(&Records::Csv, one, text.as_bytes());
+            chunks
+                .into_iter()
+                .map(|range| text[range].to_owned())
+                .collect()
+        };
+        assert_eq!(
+            rows("5\" pipe\n6\"\" pipe\n"),
+            ["5\" pipe\n", "6\"\" pipe\n"]
+        );
+        assert_eq!(
+            rows("\"a\nb\";\"c\"\"\nd\"\r\ne\n"),
+            ["\"a\nb\";\"c\"\"\nd\"\r\n", "e\n"]
+        );
+        assert_eq!(rows("\u{feff}\"a\nb\"\nc\n"), ["\u{feff}\"a\nb\"\n", "c\n"]);
     }
 
     #[test]

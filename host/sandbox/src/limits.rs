@@ -62,6 +62,8 @@ pub struct Limits {
     pub written: ByteSize,
     /// Files, directories and links that it may create in granted directories.
     pub files: usize,
+    /// Bytes that one compressed input may inflate to.
+    pub inflated: ByteSize,
     /// Bytes of the module when loaded by
     /// [`Module::from_file_within`](crate::sandbox::Module::from_file_within).
     pub module: ByteSize,
@@ -91,6 +93,7 @@ impl Default for Limits {
             random: ByteSize::mib(1),
             written: ByteSize::mib(1024),
             files: 10_000,
+            inflated: INFLATED_SIZE,
             module: MODULE_SIZE,
             compile_time: Duration::from_mins(5),
             compile_memory: ByteSize::mib(4096),
@@ -136,6 +139,10 @@ pub const MAX_TABLE_ELEMENTS: usize = 100_000_000;
 
 /// The size of the largest module that is loaded by default.
 pub const MODULE_SIZE: ByteSize = ByteSize::mib(128);
+
+/// The most that one compressed input inflates to by default. It is read as a stream, so more of it costs time alone: at
+/// the speed of the decoders, some minutes.
+const INFLATED_SIZE: ByteSize = ByteSize::mib(256 << 10);
 
 /// The smallest stack with which a program can run at all.
 pub const MIN_STACK: ByteSize = ByteSize::kib(16);

@@ -9,21 +9,25 @@ use clap::Command;
 use rwasm_cluster::DETERMINISTIC_FUEL;
 
 /// Options that it may set, by their ids: how its own job is cut, spread, merged, retried and shown, and lower limits.
-const ALLOWED: [&str; 38] = [
+const ALLOWED: [&str; 44] = [
     "abi",
     "argv0",
     "backoff",
     "chunk",
     "color",
+    "csv",
     "deadline",
+    "decompress",
     "deterministic",
     "dispatch_size",
     "elements",
     "engines",
     "format",
     "fuel",
+    "header",
     "history",
     "hwm",
+    "invalid_utf8",
     "label",
     "log",
     "map",
@@ -35,6 +39,8 @@ const ALLOWED: [&str; 38] = [
     "progress",
     "queue_timeout",
     "quiet",
+    "record_lines",
+    "record_start",
     "reduce",
     "retries",
     "retry_on",
@@ -51,7 +57,7 @@ const ALLOWED: [&str; 38] = [
 ];
 
 /// Why it may not set the others: because of which question. They are named as on the command line, with `_`.
-const REFUSED: [(&str, Question); 25] = [
+const REFUSED: [(&str, Question); 29] = [
     ("cluster", Question::Where),
     ("profile", Question::Where),
     ("key", Question::Where),
@@ -71,6 +77,10 @@ const REFUSED: [(&str, Question); 25] = [
     ("env", Question::What),
     ("env_file", Question::What),
     ("net", Question::What),
+    ("files_from", Question::What),
+    ("null", Question::What),
+    ("include", Question::What),
+    ("exclude", Question::What),
     ("limit", Question::HowMuch),
     ("ok_exit", Question::Success),
     ("history_rows", Question::Kept),

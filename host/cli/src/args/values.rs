@@ -154,6 +154,7 @@ pub(crate) enum LimitArgument {
     TableElements(usize),
     Handles(usize),
     Files(usize),
+    Inflated(ByteSize),
     Module(ByteSize),
     Wall(Duration),
     CompileTime(Duration),
@@ -188,6 +189,7 @@ impl FromStr for LimitArgument {
             "files" => number().map(Self::Files),
             "random" => size().map(Self::Random),
             "written" => size().map(Self::Written),
+            "inflated" => positive_size(value).map(Self::Inflated),
             "stack" => match size()? {
                 size if !(MIN_STACK..=MAX_STACK).contains(&size) => {
                     Err(format!("expected a stack of {MIN_STACK} to {MAX_STACK}"))
@@ -205,7 +207,7 @@ impl FromStr for LimitArgument {
 }
 
 /// The limits of `--limit`: their names with units, their defaults and what they bound.
-pub(crate) const LIMITS: [(&str, &str, &str); 14] = [
+pub(crate) const LIMITS: [(&str, &str, &str); 15] = [
     (
         "input=SIZE",
         "64MiB",
@@ -228,6 +230,11 @@ pub(crate) const LIMITS: [(&str, &str, &str); 14] = [
         "Bytes written to granted directories",
     ),
     ("files=N", "10000", "Files created in granted directories"),
+    (
+        "inflated=SIZE",
+        "256GiB",
+        "Data that a compressed input inflates to",
+    ),
     ("module=SIZE", "128MiB", "Module file"),
     (
         "compile-time=TIME",

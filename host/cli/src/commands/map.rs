@@ -19,8 +19,8 @@ use anyhow::Context as _;
 use rwasm_cluster::format::{Format, arguments_from_text};
 use rwasm_cluster::plain;
 use rwasm_cluster::{
-    Cluster, DirectView, DynamicCallable, Elements, InputError, JobSettings, LoadBalancedView, Map,
-    Merge, Module, SubmitError, TaskSettings, Type, Value, ViewKind,
+    Cluster, DirectView, DynamicCallable, Elements, Inflated, InputError, JobSettings,
+    LoadBalancedView, Map, Merge, Module, SubmitError, TaskSettings, Type, Value, ViewKind,
 };
 #[cfg(feature = "nats")]
 use rwasm_cluster::{
@@ -80,7 +80,8 @@ impl LineMap {
             result_type(&function)
         };
         check_format(format, printed.as_ref())?;
-        let lines = Lines::open(arguments, &function)?;
+        let mut lines = Lines::open(arguments, &function)?;
+        lines.input = Box::new(Inflated::new(lines.input, settings.limits.inflated));
         let mut task = settings.task.clone();
         task.memo = memo(format);
         let mut job = settings.job.clone();

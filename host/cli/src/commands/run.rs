@@ -11,14 +11,15 @@ use crate::output::summary::Summary;
 #[cfg(feature = "nats")]
 use crate::pipeline::durable;
 use crate::pipeline::{
-    EitherJob, Ended, Plan, Progress, RunningElements, RunningJob, STDIN_NAME, Settings, Wording,
-    carry_out, is_stdin, read_module,
+    EitherJob, Ended, InputFiles, Plan, Progress, RunningElements, RunningJob, Settings, Wording,
+    carry_out, read_module, reading,
 };
+use crate::text::counted;
 #[cfg(feature = "nats")]
 use rwasm_cluster::durable::{DurableJobs, DurableSettings};
-use rwasm_cluster::{Cluster, Form, Input, Job, JobSpec, Merge, Module, PlanError, SubmitError};
-use std::io::IsTerminal;
-use std::path::PathBuf;
+use rwasm_cluster::{
+    Cluster, Input, InvalidUtf8, Job, JobSpec, Merge, Module, PlanError, SubmitError,
+};
 
 /// Runs a job and prints what comes of it.
 pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), CliError> {
@@ -41,14 +42,15 @@ struct Run {
 
 impl Run {
     fn plan(arguments: &RunArguments, settings: &Settings) -> Result<Self, CliError> {
-        let read = arguments.inputs.iter().chain([&arguments.module]);
-        settings.refuse_to_replace(read.map(PathBuf::as_path), &arguments.task)?;
+        let files = InputFiles::find(arguments)?;
+        let read = files.paths().chain([arguments.module.as_path()]);
+        settings.refuse_to_replace(read, &arguments.task)?;
         let module = read_module(
             &arguments.module,
             &settings.limits,
             arguments.task.abi.as_ref(),
         )?;
-        let spec = spec(arguments, settings);
+        let spec = spec(arguments, settings)?;
         let merge = spec
             .merge_for(&module)
             .map_err(|error| CliError::Submit(error.into()))?;
@@ -57,7 +59,7 @@ impl Run {
         }
         let format = RunFormat::new(settings.output.format, &merge);
         format.check(&spec, &module)?;
-        let inputs = inputs(&module, arguments)?;
+        let inputs = files.open(&module, arguments)?;
         Ok(Self {
             module,
             inputs,
@@ -103,6 +105,7 @@ impl Plan for Run {
         Ok(EitherJob::Whole(RunningRun {
             job: cluster.run(&self.module, self.inputs, &spec)?,
             format: self.format,
+            invalid_utf8: spec.reading.invalid_utf8,
             is_quiet: self.is_quiet,
         }))
     }
@@ -118,6 +121,8 @@ impl Plan for Run {
 struct RunningRun {
     job: Job,
     format: RunFormat,
+    /// What became of bytes that are not UTF-8.
+    invalid_utf8: InvalidUtf8,
     is_quiet: bool,
 }
 
@@ -142,12 +147,28 @@ impl RunningJob for RunningRun {
             is_quiet: self.is_quiet,
         };
         let printed = printer.all(self.job);
-        let printed = printed.map(|(result, warnings)| Summary::of_job(&result, warnings));
+        let printed = printed.map(|(result, mut warnings)| {
+            if result.not_utf8 > 0 && !self.is_quiet {
+                warnings.push(not_utf8(self.invalid_utf8, result.not_utf8));
+            }
+            Summary::of_job(&result, warnings)
+        });
         Ended::of_job(printed, &progress)
     }
 }
 
-fn spec(arguments: &RunArguments, settings: &Settings) -> JobSpec {
+/// Says how much was not UTF-8, and what became of it.
+fn not_utf8(way: InvalidUtf8, count: u64) -> String {
+    match way {
+        InvalidUtf8::SkipLine => format!("{} left out: not UTF-8", counted(count, "line")),
+        _ => format!(
+            "{} of bytes replaced by U+FFFD: not UTF-8",
+            counted(count, "sequence")
+        ),
+    }
+}
+
+fn spec(arguments: &RunArguments, settings: &Settings) -> Result<JobSpec, CliError> {
     let mut spec = JobSpec::default();
     spec.view = settings.view.clone();
     spec.task = settings.task.clone();
@@ -161,50 +182,6 @@ fn spec(arguments: &RunArguments, settings: &Settings) -> JobSpec {
     spec.arguments.clone_from(&arguments.program_arguments);
     spec.argv0.clone_from(&arguments.argv0);
     spec.ok_exit.clone_from(&arguments.ok_exit);
-    spec
-}
-
-/// The inputs, with stdin in its place among the files.
-fn inputs(module: &Module, arguments: &RunArguments) -> Result<Vec<Input>, CliError> {
-    let stdin = || Input::reader(STDIN_NAME, std::io::stdin());
-    let is_module = is_stdin(&arguments.module);
-    if arguments.inputs.is_empty() {
-        if !is_module && !std::io::stdin().is_terminal() {
-            return Ok(vec![stdin()]);
-        }
-        if module.form() == Form::Command && arguments.map.is_none() {
-            return Ok(vec![Input::bytes("<no input>", "")]);
-        }
-        return Err(no_input(module, is_module));
-    }
-    let stdins = arguments.inputs.iter().filter(|path| is_stdin(path));
-    if stdins.count() + usize::from(is_module) > 1 {
-        return Err(CliError::Wrong {
-            message: "stdin (`-`) is given more than once, but can be read only once".to_owned(),
-            hint: "use `-` only once".to_owned(),
-        });
-    }
-    let input = |path: &PathBuf| {
-        if is_stdin(path) {
-            stdin()
-        } else {
-            Input::path(path)
-        }
-    };
-    Ok(arguments.inputs.iter().map(input).collect())
-}
-
-fn no_input(module: &Module, is_module: bool) -> CliError {
-    let stdin = if is_module {
-        "the module"
-    } else {
-        "a terminal"
-    };
-    CliError::Wrong {
-        message: format!("no input: stdin is {stdin}, and no file is named"),
-        hint: format!(
-            "name an input: rwasm-cluster run {} book.txt",
-            module.name()
-        ),
-    }
+    spec.reading = reading(&arguments.read)?;
+    Ok(spec)
 }

@@ -17,8 +17,7 @@ const CHOOSE: &str = "choose the function to map with --map and the one to merge
 pub(super) const UNCALLABLE: &str = "export a function of values (strings, numbers, lists, records), or use a resource within one task: 'thing.make(1).use(2)'";
 
 /// What to do with a chunk that is too large.
-pub(super) const SMALLER: &str =
-    "use a smaller --chunk, or raise the limit with --limit input=SIZE";
+const SMALLER: &str = "use a smaller --chunk, or raise the limit with --limit input=SIZE";
 
 /// Files of an engine, and of the process besides.
 const FILES_EACH: u64 = 4;
@@ -62,19 +61,34 @@ pub(super) fn submit_hint(error: &SubmitError) -> Option<String> {
         SubmitError::Plan(PlanError::Merge(_)) => {
             "choose another --merge, or --merge none to print one line per result"
         }
+        SubmitError::Plan(PlanError::RecordsUncut(_)) => {
+            "add --chunk auto or a size, or omit --csv, --record-lines and --record-start"
+        }
+        SubmitError::Plan(PlanError::NotText { .. }) => "omit --invalid-utf8",
         SubmitError::Input(InputError::Directory { path }) => {
             return Some(format!(
-                "name the files in the directory, such as {}/*",
+                "name a file, such as one of {}/*",
                 plain::path(path)
             ));
         }
-        SubmitError::Input(InputError::ChunkTooLarge { .. }) => SMALLER,
+        SubmitError::Input(error) => return input_hint(error).map(str::to_owned),
         SubmitError::Setting(SettingError::ReuseIsNotDeterministic) => {
             "omit --reuse or --deterministic"
         }
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+/// What to do about an input that cannot be read.
+pub(super) fn input_hint(error: &InputError) -> Option<&'static str> {
+    Some(match error {
+        InputError::ChunkTooLarge { .. } => SMALLER,
+        InputError::Inflated { .. } => "raise the limit with --limit inflated=SIZE",
+        InputError::HeaderTooLarge { .. } => "check the number of lines in --header",
+        InputError::Changed { .. } => "run it again when nobody writes to the file",
+        _ => return None,
+    })
 }
 
 #[cfg(feature = "nats")]

@@ -3,7 +3,7 @@
 use super::messages::warn;
 use super::results::Output;
 use crate::exit::CliError;
-use crate::text::in_options;
+use crate::text::{counted, in_options};
 use anyhow::Context as _;
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{
@@ -75,6 +75,17 @@ impl RunFormat {
 
     /// What is to be warned of when all is done.
     fn warnings(self, result: &JobResult) -> Vec<String> {
+        let mut warnings = self.failures(result);
+        if result.grown_inputs > 0 {
+            warnings.push(format!(
+                "{} became longer while the job ran; what was added is not in the result",
+                counted(result.grown_inputs, "input")
+            ));
+        }
+        warnings
+    }
+
+    fn failures(self, result: &JobResult) -> Vec<String> {
         if result.failures == 0 {
             return Vec::new();
         }

@@ -20,6 +20,7 @@ pub(crate) fn limits(options: &LimitOptions, deterministic: bool) -> Limits {
             LimitArgument::Random(size) => limits.random = size,
             LimitArgument::Written(size) => limits.written = size,
             LimitArgument::Files(number) => limits.files = number,
+            LimitArgument::Inflated(size) => limits.inflated = size,
             LimitArgument::Module(size) => limits.module = size,
             LimitArgument::Wall(time) => limits.wall = Some(time),
             LimitArgument::CompileTime(time) => limits.compile_time = time,

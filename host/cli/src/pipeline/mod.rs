@@ -13,6 +13,7 @@ mod module;
 
 mod cluster;
 mod elements;
+mod inputs;
 mod job;
 pub(crate) mod output;
 #[cfg(feature = "nats")]
@@ -21,6 +22,7 @@ mod store;
 pub(crate) use boundary::BoundaryWatch;
 pub(crate) use cluster::{RunningCluster, warn_of_shortages};
 pub(crate) use elements::{EitherJob, RunningElements, element_type};
+pub(crate) use inputs::{InputFiles, reading};
 pub(crate) use job::{Ended, Plan, Progress, RunningJob, Wording};
 pub(crate) use limits::limits;
 pub(crate) use module::{function, is_stdin, read_module, read_script, result_type, scripted};

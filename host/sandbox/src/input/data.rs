@@ -65,6 +65,45 @@ impl ChunkData {
     pub fn stream(reader: Box<dyn Read + Send>) -> Self {
         Self::Stream(Arc::new(Mutex::new(Some(reader))))
     }
+
+    /// The length of its bytes at `range`, if known.
+    fn len(&self, range: &Range<u64>) -> Option<u64> {
+        match self {
+            Self::Stream(_) => None,
+            Self::File(_) | Self::Bytes(_) => Some(range.end - range.start),
+        }
+    }
+
+    /// Fills `buf` with its bytes, which begin at `start` if they are in a file.
+    fn read_into(&self, buf: &mut [u8], start: u64) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.hold()?.read_exact_at(buf, start),
+            Self::Bytes(bytes) if bytes.len() == buf.len() => {
+                buf.copy_from_slice(bytes);
+                Ok(())
+            }
+            Self::Bytes(_) => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the buffer has a different length",
+            )),
+            Self::Stream(_) => Err(unknown_length()),
+        }
+    }
+
+    /// Its bytes at `range`: shared if they are in memory already, otherwise read.
+    pub(super) fn bytes(&self, range: &Range<u64>) -> io::Result<Bytes> {
+        match (self, self.len(range)) {
+            (Self::Bytes(bytes), _) => Ok(bytes.clone()),
+            (Self::File(_), Some(len)) => {
+                let len = usize::try_from(len)
+                    .map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+                let mut buf = vec![0; len];
+                self.read_into(&mut buf, range.start)?;
+                Ok(buf.into())
+            }
+            (Self::File(_) | Self::Stream(_), _) => Err(unknown_length()),
+        }
+    }
 }
 
 impl fmt::Debug for ChunkData {
@@ -96,10 +135,7 @@ impl Chunk {
         reason = "an empty chunk is a chunk like any other"
     )]
     pub fn len(&self) -> Option<u64> {
-        match self.data {
-            ChunkData::Stream(_) => None,
-            ChunkData::File(_) | ChunkData::Bytes(_) => Some(self.range.end - self.range.start),
-        }
+        self.data.len(&self.range)
     }
 
     /// Returns the number of bytes that it keeps in the host's memory.
@@ -118,34 +154,13 @@ impl Chunk {
             Some(buf.len() as u64),
             "a buffer of the chunk's length"
         );
-        match &self.data {
-            ChunkData::File(file) => file.hold()?.read_exact_at(buf, self.range.start),
-            ChunkData::Bytes(bytes) if bytes.len() == buf.len() => {
-                buf.copy_from_slice(bytes);
-                Ok(())
-            }
-            ChunkData::Bytes(_) => Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "the buffer has a different length",
-            )),
-            ChunkData::Stream(_) => Err(unknown_length()),
-        }
+        self.data.read_into(buf, self.range.start)
     }
 
     /// Returns its bytes: shared if they are in memory already, otherwise read.
     #[doc(hidden)]
     pub fn bytes(&self) -> io::Result<Bytes> {
-        match (&self.data, self.len()) {
-            (ChunkData::Bytes(bytes), _) => Ok(bytes.clone()),
-            (ChunkData::File(_), Some(len)) => {
-                let len = usize::try_from(len)
-                    .map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
-                let mut buf = vec![0; len];
-                self.read_into(&mut buf)?;
-                Ok(buf.into())
-            }
-            (ChunkData::File(_) | ChunkData::Stream(_), _) => Err(unknown_length()),
-        }
+        self.data.bytes(&self.range)
     }
 
     /// Returns a reader of its bytes. A stream can be opened once; the second time is an error.

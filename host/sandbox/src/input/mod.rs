@@ -4,19 +4,31 @@
 //! engines read themselves. Everything else is a stream, read into memory chunk by chunk. The
 //! library never touches stdin: callers pass it as a reader. `Chunks` is owned by its consumer, one
 //! thread per job.
+//!
+//! `reading` is what is done to the bytes before they are cut, `inflate` reads compressed inputs, `watch` notices files
+//! that change meanwhile, and `tree` finds the files of directories.
 
 mod chunks;
 mod data;
+mod inflate;
+mod reading;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod tree;
+mod watch;
 
 #[doc(hidden)]
-pub use chunks::{Chunks, Cut};
+pub use chunks::{Chunks, Cut, LostInput};
 #[doc(hidden)]
 pub use data::Source;
 #[doc(hidden)]
 pub use data::{Chunk, ChunkData, OpenFile};
+pub use inflate::Inflated;
+pub use reading::{Header, InvalidUtf8, ParseHeaderError, Reading};
+pub use tree::{FileTree, ParseGlobError, Pattern, TreeError};
+#[doc(hidden)]
+pub use watch::{Changes, InputWatch};
 
 use bytes::Bytes;
 use rwasm_value::plain;
@@ -121,6 +133,28 @@ pub enum InputError {
         offset: u64,
         /// The error of the operating system.
         source: io::Error,
+    },
+    /// A compressed input is larger than it may be.
+    #[error("input `{}` inflates to more than {limit}", plain::in_line(.name))]
+    Inflated {
+        /// The name of the input.
+        name: String,
+        /// The limit.
+        limit: ByteSize,
+    },
+    /// The header of an input is larger than it may be.
+    #[error("the header of input `{}` is larger than {limit}", plain::in_line(.name))]
+    HeaderTooLarge {
+        /// The name of the input.
+        name: String,
+        /// The limit.
+        limit: ByteSize,
+    },
+    /// A file was changed while the job read it, so that nobody knows what the result is the result of.
+    #[error("input `{}` changed while it was read", plain::in_line(.name))]
+    Changed {
+        /// The name of the input.
+        name: String,
     },
     /// A chunk is larger than the input limit of a task.
     #[error(

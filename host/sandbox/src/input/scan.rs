@@ -30,6 +30,8 @@ const RESERVE_LARGEST: u64 = 4 << 20;
 pub(super) enum ScanError {
     /// The chunk is larger than its limit.
     TooLarge,
+    /// The header is.
+    HeaderTooLarge,
     /// Reading failed at this offset.
     Read { offset: u64, source: io::Error },
 }
@@ -88,16 +90,21 @@ impl Scanner {
 impl Scan for Scanner {
     type Error = ScanError;
 
-    fn after_newline(&mut self, from: u64, nth: u64) -> Result<Option<u64>, ScanError> {
-        match self {
-            Self::File(scan) => scan.after_newline(from, nth),
-            Self::Bytes(scan) => Ok(find(
-                &scan.bytes[index(from).min(scan.bytes.len())..],
-                from,
-                &mut { nth },
-            )),
-            Self::Stream(scan) => scan.after_newline(from, nth),
-        }
+    fn bytes_at(&mut self, from: u64) -> Result<Option<&[u8]>, ScanError> {
+        let bytes = match self {
+            Self::File(scan) => return scan.bytes_at(from),
+            Self::Bytes(scan) => &scan.bytes[index(from).min(scan.bytes.len())..],
+            Self::Stream(scan) => {
+                let is_there = scan.fill_past(from)?;
+                let from = if is_there {
+                    index(from - scan.start)
+                } else {
+                    scan.bytes().len()
+                };
+                &scan.bytes()[from..]
+            }
+        };
+        Ok((!bytes.is_empty()).then_some(bytes))
     }
 
     fn reaches(&mut self, offset: u64) -> Result<bool, ScanError> {
@@ -120,18 +127,6 @@ fn within(start: u64, end: End, len: u64, limit: u64) -> Result<Range<u64>, Scan
     } else {
         Ok(start..end)
     }
-}
-
-/// Returns the offset after the `left`-th newline of `bytes`, which begin at `offset`. Otherwise
-/// subtracts the newlines found from `left`.
-fn find(bytes: &[u8], offset: u64, left: &mut u64) -> Option<u64> {
-    for at in memchr::memchr_iter(b'\n', bytes) {
-        *left -= 1;
-        if *left == 0 {
-            return Some(offset + at as u64 + 1);
-        }
-    }
-    None
 }
 
 /// An offset of bytes in memory.
@@ -164,19 +159,14 @@ impl FileScan {
         }
     }
 
-    fn after_newline(&mut self, mut from: u64, nth: u64) -> Result<Option<u64>, ScanError> {
-        let mut left = nth;
-        while from < self.len {
-            if from >= self.limit {
-                return Err(ScanError::TooLarge);
-            }
-            let bytes = self.window_at(from)?;
-            if let Some(end) = find(bytes, from, &mut left) {
-                return Ok(Some(end));
-            }
-            from += bytes.len() as u64;
+    fn bytes_at(&mut self, from: u64) -> Result<Option<&[u8]>, ScanError> {
+        if from >= self.len {
+            return Ok(None);
         }
-        Ok(None)
+        if from >= self.limit {
+            return Err(ScanError::TooLarge);
+        }
+        self.window_at(from).map(Some)
     }
 
     /// Reads some bytes at `from`, which is within the file.
@@ -264,18 +254,6 @@ impl StreamScan {
     /// The offset after the last byte in memory.
     fn end(&self) -> u64 {
         self.start + self.bytes().len() as u64
-    }
-
-    fn after_newline(&mut self, mut from: u64, nth: u64) -> Result<Option<u64>, ScanError> {
-        let mut left = nth;
-        while self.fill_past(from)? {
-            let bytes = &self.bytes()[index(from - self.start)..];
-            if let Some(end) = find(bytes, from, &mut left) {
-                return Ok(Some(end));
-            }
-            from += bytes.len() as u64;
-        }
-        Ok(None)
     }
 
     /// Reads until the byte at `offset` is in memory; false if the stream ends first.

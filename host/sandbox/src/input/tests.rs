@@ -60,6 +60,9 @@ fn cut(chunking: Chunking) -> Cut {
         chunking,
         max_chunk: u64::MAX,
         is_streamed: false,
+        reading: Reading::default(),
+        max_inflated: ByteSize::mib(64),
+        goes_on: false,
     }
 }
 
@@ -133,14 +136,14 @@ fn input_that_does_not_end_is_too_large_soon() {
         };
         let stream = Input::reader("endless", io::repeat(b'x'));
         for input in [Input::path(file.path()), stream] {
-            let error = Chunks::check(vec![input], cut)
+            let error = Chunks::check(vec![input], cut.clone())
                 .unwrap()
                 .next()
                 .unwrap()
                 .unwrap_err();
             assert!(
-                matches!(error, InputError::ChunkTooLarge { offset: 0, .. }),
-                "{chunking}: {error}"
+                matches!(error.error, InputError::ChunkTooLarge { offset: 0, .. }),
+                "{chunking}: {error:?}"
             );
         }
     }
@@ -252,9 +255,9 @@ fn a_chunk_of_a_slow_stream_is_there_before_what_follows_it() {
 #[test]
 fn commands_get_streams_unread_and_files_without_a_cap() {
     let cut = Cut {
-        chunking: Chunking::File,
         max_chunk: 2,
         is_streamed: true,
+        ..cut(Chunking::File)
     };
     let (file, _kept) = input(0, b"0123456789", &[]);
     let inputs = vec![
@@ -336,8 +339,10 @@ fn what_has_come_in_the_place_of_an_input_is_not_read() {
     chunks.next().unwrap().unwrap();
     replace(&paths[1]);
     let error = chunks.next().unwrap().unwrap_err();
-    assert!(matches!(&error, InputError::Unreadable { path, source }
-        if *path == paths[1] && source.to_string().contains("not the file")));
+    assert!(
+        matches!(&error.error, InputError::Unreadable { path, source }
+        if *path == paths[1] && source.to_string().contains("not the file"))
+    );
     give_back(&paths[1]);
 
     // After it was cut: one is open, the other is opened by its name for each use.
@@ -395,7 +400,10 @@ fn a_file_that_vanishes_or_shrinks_after_the_check_is_an_error_and_the_end() {
     );
     assert!(matches!(
         chunks.next(),
-        Some(Err(InputError::NotFound { .. }))
+        Some(Err(LostInput {
+            error: InputError::NotFound { .. },
+            ..
+        }))
     ));
     assert!(chunks.next().is_none());
 }
@@ -437,6 +445,9 @@ fn a_read_error_names_the_input_and_the_place() {
     let mut chunks =
         Chunks::check(vec![Input::reader("wire", Broken(0))], cut(Chunking::Auto)).unwrap();
     let error = chunks.next().unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "cannot read input `wire` at byte 30");
+    assert_eq!(
+        error.error.to_string(),
+        "cannot read input `wire` at byte 30"
+    );
     assert!(chunks.next().is_none());
 }

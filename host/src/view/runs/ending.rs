@@ -4,7 +4,7 @@ use crate::job::Ending;
 use crate::merge::{Fold, MergeError};
 use crate::view::shared::result::{FailedJob, JobError, JobResult, TaskRecord};
 use crate::view::shared::stats::JobStats;
-use rwasm_sandbox::input::InputError;
+use rwasm_sandbox::input::{Changes, InputError};
 use rwasm_sandbox::outcome::{Attempt, Failure, Origin, Outcome, Usage};
 use rwasm_value::value::Packed;
 use std::time::Duration;
@@ -68,6 +68,8 @@ pub(crate) fn conclude(
                 failures,
                 stats,
                 records,
+                grown_inputs: 0,
+                not_utf8: 0,
             });
         }
         Ending::TaskFailed {
@@ -91,6 +93,23 @@ pub(crate) fn conclude(
         Ending::Stopped(Stopped::Waiting(failure)) => JobError::NeverBegan(Box::new(failure)),
     };
     Err(Box::new((error, FailedJob { stats, records })))
+}
+
+/// A result whose inputs are what they were when the job read them.
+pub(crate) fn unchanged(
+    result: JobResult,
+    changes: Changes,
+) -> Result<JobResult, Box<(JobError, FailedJob)>> {
+    if let Some(name) = changes.changed {
+        let JobResult { stats, records, .. } = result;
+        let error = JobError::Input(InputError::Changed { name });
+        return Err(Box::new((error, FailedJob { stats, records })));
+    }
+    Ok(JobResult {
+        grown_inputs: changes.grown,
+        not_utf8: changes.not_utf8,
+        ..result
+    })
 }
 
 /// Every attempt at a task that failed.

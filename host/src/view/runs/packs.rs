@@ -66,7 +66,7 @@ impl Packs {
             Lookup::Elsewhere,
             None,
         )?;
-        let chunks = cut(&plan, &setting.limits, inputs)?;
+        let chunks = cut(&plan, &setting.limits, inputs, spec.job.max_failures)?;
         Ok(Self::new(module, setting, plan.map, spec, Box::new(chunks)))
     }
 

@@ -4,7 +4,7 @@
 use crate::dispatch::TaskInput;
 use futures_core::Stream;
 use rwasm_sandbox::cancel::Cancel;
-use rwasm_sandbox::input::{Chunk, Chunks, InputError};
+use rwasm_sandbox::input::{Chunk, Chunks, InputError, InputWatch, LostInput};
 use rwasm_sandbox::outcome::{ArgumentSource, Failure, FailureCode, Origin};
 use rwasm_sandbox::sandbox::{Arguments, Callable};
 use rwasm_value::ids::ChunkIndex;
@@ -48,6 +48,11 @@ pub(crate) trait Pieces: Send {
 
     /// How much there is in all, where that is known: in bytes, or in tasks.
     fn total(&self) -> Total;
+
+    /// What is noticed of the inputs while they are read.
+    fn watch(&self) -> InputWatch {
+        InputWatch::default()
+    }
 }
 
 /// How much input there is.
@@ -83,7 +88,15 @@ impl Total {
 
 impl Pieces for Chunks {
     fn next(&mut self, _: &Cancel) -> Option<Result<Piece, InputError>> {
-        Some(Iterator::next(self)?.map(of_chunk))
+        Some(match Iterator::next(self)? {
+            Ok(chunk) => Ok(of_chunk(chunk)),
+            Err(lost) if self.goes_on() => Ok(of_lost(&lost)),
+            Err(lost) => Err(lost.error),
+        })
+    }
+
+    fn watch(&self) -> InputWatch {
+        self.watch()
     }
 
     fn total(&self) -> Total {
@@ -102,6 +115,28 @@ fn of_chunk(chunk: Chunk) -> Piece {
         size: chunk.len(),
         held: chunk.held(),
         input: TaskInput::Ready(Arguments::Chunk(chunk)),
+        start_by: None,
+        #[cfg(feature = "history")]
+        kept: None,
+    }
+}
+
+/// A task that fails, for an input that cannot be read.
+fn of_lost(lost: &LostInput) -> Piece {
+    let cause = std::error::Error::source(&lost.error);
+    let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+    let mut failure = Failure::new(FailureCode::BadInput, format!("{}{cause}", lost.error));
+    failure.is_input_error = true;
+    Piece {
+        index: lost.index,
+        source: ArgumentSource::Chunk {
+            input: Arc::clone(&lost.source.name),
+            range: lost.offset..lost.offset,
+        },
+        position: lost.position,
+        size: Some(0),
+        held: PIECE_OVERHEAD,
+        input: TaskInput::Refused(failure),
         start_by: None,
         #[cfg(feature = "history")]
         kept: None,

@@ -6,7 +6,8 @@ use crate::job::Delivery;
 use crate::merge::tree::Shape;
 use crate::merge::{Builtin, Fold, MergeTypeError};
 use crate::view::shared::targets::TargetError;
-use rwasm_sandbox::chunk::Chunking;
+use rwasm_sandbox::chunk::{Chunking, Records};
+use rwasm_sandbox::input::{InvalidUtf8, Reading};
 use rwasm_sandbox::sandbox::{
     Callable, Callee, CommandLine, Elementwise, Form, Function, FunctionError, FunctionList,
     Module, value_type,
@@ -113,6 +114,15 @@ pub enum PlanError {
     /// Elements come one by one, and there is a merge.
     #[error("elements as they come need a job without a merge")]
     ElementsMerge,
+    /// Records other than lines were described, and inputs are not cut between records.
+    #[error("with the chunk size `{0}`, inputs are not cut between records")]
+    RecordsUncut(Chunking),
+    /// Bytes that are not UTF-8 were to be replaced or left out, and the function takes any bytes.
+    #[error("`{function}` takes bytes, which need not be UTF-8")]
+    NotText {
+        /// What is called, as WIT; the name of a WASI command.
+        function: String,
+    },
     /// A WASI command is run, whose output is one result.
     #[error("`{module}` runs as a WASI command, which has no elements that come while it runs")]
     ElementsOfCommand {
@@ -178,6 +188,7 @@ pub(crate) struct Plan {
     /// The built-in merge, where there is one.
     pub(crate) fold: Option<Builtin>,
     pub(crate) chunking: Chunking,
+    pub(crate) reading: Reading,
     pub(crate) command: CommandLine,
     /// How the outcomes are merged, with nothing left to default.
     pub(crate) merge: Merge,
@@ -211,6 +222,9 @@ impl Plan {
                 function: mapper.name.clone(),
             });
         }
+        let chunking = spec.chunking.unwrap_or(Chunking::Auto);
+        let is_text = matches!(mapper.params.as_slice(), [(_, Type::String)]);
+        check_reading(&spec.reading, chunking, is_text, mapper)?;
         let item = value_type(mapper);
         let (reduce, fold) = merge(module, mapper, &item, &spec.merge)?;
         if let Some(builtin) = fold {
@@ -222,7 +236,8 @@ impl Plan {
             reduce,
             item,
             fold: joined(spec, fold),
-            chunking: spec.chunking.unwrap_or(Chunking::Auto),
+            chunking,
+            reading: spec.reading.clone(),
             command: CommandLine::default(),
             merge: resolved(module, reduce, fold),
             unordered: unordered(spec, reduce.is_some() || fold.is_some())?,
@@ -238,6 +253,7 @@ impl Plan {
             item: function.value_type(),
             fold: None,
             chunking: Chunking::Auto,
+            reading: Reading::default(),
             command: CommandLine::default(),
             merge: Merge::None,
             unordered,
@@ -311,13 +327,16 @@ fn command(module: &Module, spec: &JobSpec) -> Result<Plan, PlanError> {
     // A program's name is what it was loaded as, without its folders, as a shell would have it.
     let name = module.name().rsplit('/').next().unwrap_or_default();
     let name = spec.argv0.as_deref().unwrap_or(name).to_owned();
+    let chunking = spec.chunking.unwrap_or(Chunking::File);
+    check_reading(&spec.reading, chunking, false, &module.name())?;
     Ok(Plan {
         map: Callee::Command,
         is_streamed: true,
         reduce: None,
         item: Type::bytes(),
         fold: joined(spec, fold),
-        chunking: spec.chunking.unwrap_or(Chunking::File),
+        chunking,
+        reading: spec.reading.clone(),
         command: CommandLine {
             arguments: std::iter::once(name)
                 .chain(spec.arguments.iter().cloned())
@@ -327,6 +346,24 @@ fn command(module: &Module, spec: &JobSpec) -> Result<Plan, PlanError> {
         merge: resolved(module, None, fold),
         unordered: unordered(spec, fold.is_some())?,
     })
+}
+
+/// Refuses what would have no effect on how `function` gets its input.
+fn check_reading(
+    reading: &Reading,
+    chunking: Chunking,
+    is_text: bool,
+    function: &impl ToString,
+) -> Result<(), PlanError> {
+    if reading.records != Records::Lines && !chunking.is_between_records() {
+        return Err(PlanError::RecordsUncut(chunking));
+    }
+    if reading.invalid_utf8 != InvalidUtf8::Fail && !is_text {
+        return Err(PlanError::NotText {
+            function: function.to_string(),
+        });
+    }
+    Ok(())
 }
 
 /// Returns the built-in merge that runs in this process; `None` for a concat that its user joins.

@@ -17,8 +17,9 @@ use crate::view::shared::slot::Slot;
 pub(crate) use rwasm_history::{InputEntry, JobKind, RecordedInput};
 use rwasm_history::{JobEnd, JobState, Recorder, TaskEntry, TaskState};
 use rwasm_sandbox::cancel::Cancel;
+use rwasm_sandbox::chunk::Records;
 use rwasm_sandbox::grants::{Grants, Random};
-use rwasm_sandbox::input::{Chunk, ChunkData, Input, InputError};
+use rwasm_sandbox::input::{Chunk, ChunkData, Input, InputError, Reading};
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::outcome::{Failure, Origin, Outcome, Usage};
 use rwasm_sandbox::sandbox::{Arguments, Callee, ModuleInfo};
@@ -340,6 +341,7 @@ fn job_options(new: &NewJob<'_>) -> Json {
         "map": run.and_then(|run| run.map.as_deref()),
         "merge": new.plan.merge.to_string(),
         "chunk": chunking.map(|chunking| chunking.to_string()),
+        "reading": run.map(|run| reading(&run.reading)),
         "arguments": run.map_or(&[][..], |run| &run.arguments),
         "argv0": run.and_then(|run| run.argv0.as_deref()),
         "ok_exit": run.map_or(&[][..], |run| &run.ok_exit),
@@ -358,6 +360,22 @@ fn job_options(new: &NewJob<'_>) -> Json {
     let streamed = is_streamed.then(|| ("streamed", true.into()));
     let more = granted(&setting.limits, &setting.grants, setting.deterministic);
     with(options, more.into_iter().chain(streamed))
+}
+
+/// How inputs were read, as far as that is not the default.
+fn reading(reading: &Reading) -> Json {
+    let records = match &reading.records {
+        Records::Groups(lines) => json!({ "lines": lines }),
+        Records::Start(expression) => json!({ "start": expression.to_string() }),
+        Records::Csv => json!("csv"),
+        _ => json!("lines"),
+    };
+    json!({
+        "inflate": reading.inflate,
+        "records": records,
+        "header": reading.header.to_string(),
+        "invalid_utf8": reading.invalid_utf8.name(),
+    })
 }
 
 fn call_options(task: &TaskSettings, (limits, grants): (&Limits, &Grants)) -> Json {

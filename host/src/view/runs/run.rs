@@ -6,6 +6,7 @@ use super::spec::JobSpec;
 use super::start::NewJob;
 use super::submit::SubmitError;
 use crate::graph::Dependency;
+use crate::job::Tolerance;
 use crate::view::handles::job::Job;
 use crate::view::shared::core::Core;
 use crate::view::shared::elements::ElementBuffers;
@@ -44,7 +45,7 @@ impl Core {
             None => Vec::new(),
         };
         let setting = self.setting(tenant, &spec.task, plan.command.clone())?;
-        let chunks = cut(&plan, &setting.limits, inputs)?;
+        let chunks = cut(&plan, &setting.limits, inputs, spec.job.max_failures)?;
         let program = self.program(tenant, module, &setting)?;
         self.start(NewJob {
             inputs: entries,
@@ -55,14 +56,22 @@ impl Core {
     }
 }
 
-/// Looks at all inputs.
-pub(crate) fn cut(plan: &Plan, limits: &Limits, inputs: Vec<Input>) -> Result<Chunks, InputError> {
+/// Looks at all inputs. In a job that tolerates failures, one that cannot be read is a task that fails.
+pub(crate) fn cut(
+    plan: &Plan,
+    limits: &Limits,
+    inputs: Vec<Input>,
+    tolerance: Tolerance,
+) -> Result<Chunks, InputError> {
     Chunks::check(
         inputs,
         Cut {
             chunking: plan.chunking,
             max_chunk: limits.input.bytes(),
             is_streamed: plan.is_streamed,
+            reading: plan.reading.clone(),
+            max_inflated: limits.inflated,
+            goes_on: tolerance != Tolerance::default(),
         },
     )
 }

@@ -5,6 +5,7 @@ use crate::merge::Builtin;
 use crate::view::shared::settings::{JobSettings, TaskSettings};
 use crate::view::shared::targets::Targets;
 use rwasm_sandbox::chunk::Chunking;
+use rwasm_sandbox::input::Reading;
 use rwasm_sandbox::sandbox::Module;
 use rwasm_value::value::Type;
 use std::fmt;
@@ -35,6 +36,8 @@ pub struct JobSpec {
     pub merge: Merge,
     /// How the inputs are cut; by default according to the module's form.
     pub chunking: Option<Chunking>,
+    /// How the bytes of inputs are read before they are cut.
+    pub reading: Reading,
     /// Which engines run the tasks.
     pub view: ViewKind,
     /// Whether a [`Builtin::Concat`] delivers its outcomes in input order instead of joining them: the caller

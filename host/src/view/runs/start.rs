@@ -105,6 +105,7 @@ impl Core {
         let (events, inbox) = channel();
         let (outcomes, delivered) = tokio::sync::mpsc::channel(WAITING_BATCHES);
         let total = new.pieces.total();
+        let watch = new.pieces.watch();
         let progress = Arc::new(Progress::new(total.bytes(), total.tasks()));
         let slot = Slot::new(self.next_job(), tenant.id(), &self.registry, None, room);
         let span = job_span(slot.job);
@@ -136,6 +137,7 @@ impl Core {
             targets,
             engine_count,
             total,
+            watch,
             retry: task.retry.clone(),
             queue_time: task.queue_timeout,
             deadline: task.deadline,

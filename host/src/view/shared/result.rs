@@ -24,6 +24,11 @@ pub struct JobResult {
     /// What each attempt at each task used, in the order they ended, if
     /// [`JobSettings::keep_records`](crate::JobSettings::keep_records) was set.
     pub records: Vec<TaskRecord>,
+    /// Files that have become longer while the job ran: what was added is not in the result.
+    pub grown_inputs: u64,
+    /// Sequences of bytes that were replaced, or lines that were left out, because they are not UTF-8
+    /// ([`Reading::invalid_utf8`](crate::Reading::invalid_utf8)).
+    pub not_utf8: u64,
 }
 
 /// What a job came to that ended with an error.

@@ -12,7 +12,7 @@ mod answers;
 mod flights;
 mod outbox;
 
-use super::ending::{Fault, Part, Stopped, conclude};
+use super::ending::{Fault, Part, Stopped, conclude, unchanged};
 use super::pieces::{Piece, Total};
 use super::plan::Plan;
 use super::reader::Reader;
@@ -33,6 +33,7 @@ use crate::view::shared::stats::JobStats;
 use crate::view::shared::tenant::TenantRoom;
 use flights::Flights;
 use outbox::Outbox;
+use rwasm_sandbox::input::InputWatch;
 use rwasm_sandbox::outcome::{Attempt, Origin, Outcome};
 use rwasm_value::ids::{ChunkIndex, DispatchId, EngineId};
 use std::collections::HashMap;
@@ -52,6 +53,8 @@ pub(crate) struct Context {
     pub(crate) engine_count: usize,
     /// How much input there is.
     pub(crate) total: Total,
+    /// What is noticed of its inputs while they are read.
+    pub(crate) watch: InputWatch,
     pub(crate) retry: Retry,
     /// The time that a task may wait for an engine.
     pub(crate) queue_time: Option<Duration>,
@@ -177,6 +180,7 @@ impl Driver {
             self.stats,
             self.records,
         );
+        let result = result.and_then(|result| unchanged(result, context.watch.changes()));
         let result = result.map_err(|ended| {
             let (error, failed) = *ended;
             // The first to set it, since a job ends once.
