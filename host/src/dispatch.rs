@@ -309,6 +309,13 @@ impl Dispatch {
             && self.course.answered.load(Ordering::Acquire) < self.tasks.len()
     }
 
+    /// How many of its tasks have no answer yet.
+    #[cfg(feature = "nats")]
+    pub(crate) fn unanswered(&self) -> usize {
+        let answered = self.course.answered.load(Ordering::Relaxed);
+        self.tasks.len().saturating_sub(answered)
+    }
+
     fn pass(&self, to: u8) -> bool {
         let gate = &self.course.gate;
         gate.compare_exchange(WAITING, to, Ordering::AcqRel, Ordering::Acquire)

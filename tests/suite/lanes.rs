@@ -132,9 +132,9 @@ fn status_shows_all_lanes_and_leaves_nothing_behind() {
     });
     let shown = at(&server, program().arg("status")).output();
     for line in [
-        "lane     main: 0 waiting, 0 running; no engine serves it",
-        "lane     gpu: 1 waiting, 0 running; there is no such lane: `rwasm-cluster init --lane gpu` creates it\n",
-        "lane     large: 0 waiting, 0 running; no engine serves it: `rwasm-cluster engine join --lane large`\n",
+        "lane     main: 0 dispatches waiting, 0 running; no engine serves it",
+        "lane     gpu: 1 dispatch waiting, 0 running; there is no such lane: `rwasm-cluster init --lane gpu` creates it\n",
+        "lane     large: 0 dispatches waiting, 0 running; no engine serves it: `rwasm-cluster engine join --lane large`\n",
     ] {
         assert!(shown.contains(line), "{line}\n{shown}");
     }

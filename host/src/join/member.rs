@@ -10,11 +10,14 @@ use rwasm_sandbox::outcome::FailureCode;
 use rwasm_value::ids::EngineId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
 /// How long each part of leaving may take that the server or an engine has to answer, beside the time to drain.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How old the figures of a process may be that somebody looks at. Of one that does nothing they stay right.
+const NEWS: Duration = Duration::from_millis(800);
 
 impl Worker {
     /// Registers these engines with the cluster.
@@ -23,9 +26,7 @@ impl Worker {
         let (key, value) = {
             let mut record = lock(&self.record);
             (record.workers_lost, record.last_loss) = losses;
-            record.busy = self.busy.load(Ordering::Relaxed);
-            record.done = self.done.load(Ordering::Relaxed);
-            record.failed = self.failed.load(Ordering::Relaxed);
+            (record.busy, record.tasks, record.done, record.failed) = self.figures();
             record.usage = self.shares.usage();
             record.draining = self.is_draining.load(Ordering::Relaxed);
             (
@@ -69,6 +70,32 @@ impl Worker {
             })
     }
 
+    /// What changes while tasks run: the engines that are busy, the tasks that they have, and those that ended and failed.
+    fn figures(&self) -> (u32, u64, u64, u64) {
+        (
+            self.busy.load(Ordering::Relaxed),
+            self.tasks(),
+            self.done.load(Ordering::Relaxed),
+            self.failed.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Waits until the registration is to be renewed: after `most`, or when its figures are out of date, but not at once.
+    async fn await_news(&self, most: Duration) {
+        let end = Instant::now() + most;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            sleep(left.min(NEWS)).await;
+            let told = {
+                let record = lock(&self.record);
+                (record.busy, record.tasks, record.done, record.failed)
+            };
+            if Instant::now() >= end || told != self.figures() {
+                return;
+            }
+        }
+    }
+
     /// Renews the registration periodically.
     pub(super) async fn renew(self: Arc<Self>) {
         let mut pause = AGAIN;
@@ -85,7 +112,8 @@ impl Worker {
                 Ok(()) => {
                     pause = AGAIN;
                     self.bench.granted.forget_old();
-                    sleep((age / 3).max(Duration::from_millis(50))).await;
+                    self.await_news((age / 3).max(Duration::from_millis(50)))
+                        .await;
                 }
                 Err(reason) => {
                     self.is_heard.store(false, Ordering::Relaxed);

@@ -148,6 +148,7 @@ impl Worker {
                 .collect(),
             labels: settings.labels.clone(),
             busy: 0,
+            tasks: 0,
             done: 0,
             failed: 0,
             started_ms: u64::try_from(started.unwrap_or_default().as_millis()).unwrap_or_default(),
@@ -201,6 +202,15 @@ impl Worker {
     /// The number of messages held by this process.
     pub(super) fn held(&self) -> usize {
         lock(&self.held).len()
+    }
+
+    /// The number of tasks that its engines have.
+    pub(super) fn tasks(&self) -> u64 {
+        let held = lock(&self.held);
+        let dispatches = held.values().filter_map(|held| held.dispatch.as_ref());
+        dispatches
+            .map(|dispatch| dispatch.unanswered() as u64)
+            .sum()
     }
 
     /// The number and the bytes of the messages for chosen engines held by this process.

@@ -56,6 +56,8 @@ pub struct Process {
     pub labels: BTreeMap<String, String>,
     /// How many of its engines are running a task.
     pub busy: u32,
+    /// The tasks that its engines have: those that run, and the rest of their dispatches.
+    pub tasks: u64,
     /// Tasks that have ended on it, failed ones included.
     pub done: u64,
     /// Tasks that have failed on it.
@@ -83,6 +85,7 @@ impl From<Record> for Process {
             lanes: record.lanes,
             labels: record.labels,
             busy: record.busy,
+            tasks: record.tasks,
             done: record.done,
             failed: record.failed,
             started: SystemTime::UNIX_EPOCH + Duration::from_millis(record.started_ms),

@@ -33,6 +33,9 @@ pub(crate) struct Record {
     pub(crate) labels: BTreeMap<String, String>,
     /// How many of them are running a task.
     pub(crate) busy: u32,
+    /// The tasks that they have: those that run, and the rest of their dispatches.
+    #[serde(default)]
+    pub(crate) tasks: u64,
     /// Tasks that have ended on them, and how many of these failed.
     pub(crate) done: u64,
     pub(crate) failed: u64,

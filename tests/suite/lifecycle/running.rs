@@ -80,7 +80,7 @@ fn is_shown(home: &Home, url: &str) {
         "cluster  default\n",
         url,
         "engines  2 in 1 process",
-        "main: 0 waiting, 0 running",
+        "main: 0 dispatches waiting, 0 running",
     ] {
         assert!(shown.contains(part), "{part}\n{shown}");
     }

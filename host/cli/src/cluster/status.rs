@@ -58,11 +58,13 @@ fn text(found: &Overview, profile: Option<&str>, pid: Option<u32>) -> String {
         .map(|process| process.engines.len())
         .sum();
     let busy: u32 = found.processes.iter().map(|process| process.busy).sum();
+    let tasks = found.processes.iter().map(|process| process.tasks).sum();
     line(
         "engines",
         format!(
-            "{count} in {}, {busy} busy",
-            counted(found.processes.len() as u64, "process")
+            "{count} in {}, {busy} busy, with {}",
+            counted(found.processes.len() as u64, "process"),
+            counted(tasks, "task")
         ),
     );
     for lane in &found.lanes {
@@ -89,12 +91,15 @@ fn depth(lane: &Lane) -> String {
         running,
         ..
     } = lane;
-    let mut text = format!("{name}: {waiting} waiting, {running} running");
+    let mut text = format!(
+        "{name}: {} waiting, {running} running",
+        counted(*waiting, "dispatch")
+    );
     let usage = &lane.usage;
     if usage.tasks() > 0 {
         text += &format!(
             "; {} done, {} failed, {} of engine time",
-            usage.tasks(),
+            counted(usage.tasks(), "task"),
             usage.failures(),
             duration(usage.wall_time),
         );
@@ -109,8 +114,8 @@ fn depth(lane: &Lane) -> String {
 
 /// The processes in aligned columns, under their names.
 fn engines(processes: &[Process]) -> String {
-    const NAMES: [&str; 9] = [
-        "ENGINES", "HOST", "PID", "BUSY", "DONE", "FAILED", "LANES", "SINCE", "LABELS",
+    const NAMES: [&str; 10] = [
+        "ENGINES", "HOST", "PID", "BUSY", "TASKS", "DONE", "FAILED", "LANES", "SINCE", "LABELS",
     ];
     if processes.is_empty() {
         return "there are no engines\n".to_owned();
@@ -139,6 +144,7 @@ fn engines(processes: &[Process]) -> String {
             process.host.clone(),
             process.pid.to_string(),
             process.busy.to_string(),
+            process.tasks.to_string(),
             process.done.to_string(),
             process.failed.to_string(),
             process.lanes.join(","),
@@ -197,6 +203,7 @@ fn document(found: &Overview, profile: Option<&str>, pid: Option<u32>) -> Json {
         "server": { "name": found.server, "version": found.version, "pid": pid },
         "engines": found.processes.iter().map(|process| process.engines.len()).sum::<usize>(),
         "busy": found.processes.iter().map(|process| process.busy).sum::<u32>(),
+        "tasks": found.processes.iter().map(|process| process.tasks).sum::<u64>(),
         "processes": found.processes.iter().map(process).collect::<Vec<_>>(),
         "lanes": lanes,
         "jobs": found.jobs,
@@ -224,6 +231,7 @@ fn process(process: &Process) -> Json {
         "version": process.version,
         "engines": process.engines,
         "busy": process.busy,
+        "tasks": process.tasks,
         "done": process.done,
         "failed": process.failed,
         "lanes": process.lanes,
