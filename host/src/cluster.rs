@@ -13,6 +13,7 @@ use crate::blocking::BlockingCluster;
 use crate::capacity::Shortage;
 use crate::events::ClusterEvents;
 use crate::graph::Dependency;
+use crate::observe::Presence;
 use crate::view::{
     ClusterNotes, Core, DirectView, Elements, Job, JobSpec, LoadBalancedView, Shutdown,
     SubmitError, TargetError, Targets, Workshop,
@@ -70,6 +71,22 @@ impl Cluster {
         } else {
             builder.start_elsewhere(remote)
         }
+    }
+
+    /// A cluster of these parts, which has started.
+    fn new(core: Core, shortages: Vec<Shortage>) -> Self {
+        let core = Arc::new(core);
+        if let Some(observer) = core.events.observer() {
+            let core = Arc::downgrade(&core);
+            observer.started(&Presence(Arc::new(move || {
+                let status = core.upgrade().map(|core| core.backend.status());
+                let engines = status.into_iter().flat_map(|status| status.engines);
+                engines
+                    .map(|engine| (engine.engine, engine.outstanding))
+                    .collect()
+            })));
+        }
+        Self { core, shortages }
     }
 
     #[cfg(feature = "nats")]

@@ -5,13 +5,14 @@
 //! that ran it, or the backend that lost the engine or was shut down.
 
 use crate::account::Account;
+use crate::observe::{EndedTask, ObservedTasks, Observer, TaskRef};
 use crate::placement::{Eligible, Stage};
 use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::element::ElementSink;
 use rwasm_sandbox::note::Listener;
 use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome, Usage};
 use rwasm_sandbox::pushed::PushedValues;
-use rwasm_sandbox::sandbox::{Arguments, Callee, ModuleHash, Program, Setting};
+use rwasm_sandbox::sandbox::{Arguments, Callee, ModuleHash, ModuleInfo, Program, Setting};
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use rwasm_value::value::PackedArgument;
 use std::collections::{HashMap, HashSet};
@@ -142,6 +143,21 @@ impl OwnerMark {
     }
 }
 
+/// Calls take turns with jobs as one job does, however many there are.
+pub(crate) const CALLS: JobId = JobId(u64::MAX);
+
+/// The name of what is called; of a command, by which wasm knows it.
+pub(crate) fn called(module: &ModuleInfo, callee: Callee) -> &str {
+    const PROGRAM: &str = "_start";
+    match callee {
+        Callee::Function(place) => module
+            .functions()
+            .get(place)
+            .map_or("", |function| &function.name),
+        Callee::Command => PROGRAM,
+    }
+}
+
 /// What was pushed to each engine, as it stood when the call was made.
 pub(crate) type Pushed = HashMap<EngineId, Arc<PushedValues>>;
 
@@ -173,6 +189,12 @@ pub(crate) struct Dispatch {
     /// the values.
     pub(crate) elements: Option<Arc<dyn ElementSink>>,
     pub(crate) reply: Arc<dyn Reply>,
+    /// Who observes its tasks; what follows is for them alone.
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+    /// Whether the results of its tasks are to be merged.
+    pub(crate) is_merged: bool,
+    /// The tasks whose results it merges.
+    pub(crate) parts: Vec<TaskRef>,
     course: Course,
     /// How many engines there are in all, where that is not for the backend to say.
     pub(crate) engine_count: Option<u32>,
@@ -192,6 +214,8 @@ pub(crate) struct DispatchPreset {
     pub(crate) owner: Owner,
     /// The span in which whoever wants it submitted it.
     pub(crate) span: tracing::Span,
+    /// Who observes its tasks.
+    pub(crate) observer: Option<Arc<dyn Observer>>,
 }
 
 impl DispatchPreset {
@@ -224,6 +248,9 @@ impl DispatchPreset {
             listener: None,
             elements: None,
             reply,
+            observer: self.observer.clone(),
+            is_merged: false,
+            parts: Vec::new(),
             course: Course::default(),
             engine_count: None,
             id_offset: 0,
@@ -329,11 +356,59 @@ impl Dispatch {
         let answered = &self.course.answered;
         if let Ok(first) = answered.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) {
             self.account.add(&outcomes);
+            self.observe_end(first, &outcomes);
             self.reply.answer(Answer {
                 dispatch: self.id,
                 first,
                 outcomes,
             });
+        }
+    }
+
+    /// Tells whoever observes that its tasks wait from now on.
+    pub(crate) fn observe_submission(&self) {
+        if let Some(observer) = &self.observer {
+            observer.submitted(&self.observed());
+        }
+    }
+
+    /// The same, that an engine of this process has begun it.
+    pub(crate) fn observe_begin(&self) {
+        if let Some(observer) = &self.observer {
+            observer.begun(&self.observed());
+        }
+    }
+
+    /// The same, of the ends of its tasks from this one on: before anybody else hears of them.
+    fn observe_end(&self, first: usize, outcomes: &[Outcome]) {
+        let Some(observer) = &self.observer else {
+            return;
+        };
+        let tasks = self.tasks.iter().zip(0..).skip(first).zip(outcomes);
+        let ended: Vec<EndedTask<'_>> = tasks
+            .map(|((task, place), outcome)| EndedTask {
+                place,
+                index: task.index,
+                outcome,
+            })
+            .collect();
+        observer.ended(&self.observed(), &ended);
+    }
+
+    fn observed(&self) -> ObservedTasks<'_> {
+        let module = &self.program.module;
+        ObservedTasks {
+            dispatch: self.id,
+            job: (self.job != CALLS).then_some(self.job),
+            tenant: self.account.label.as_ref(),
+            module: module.name(),
+            function: called(module, self.callee),
+            count: self.tasks.len(),
+            is_merge: self.stage == Stage::Reduce,
+            is_merged: self.is_merged,
+            parts: &self.parts,
+            queued: self.queued,
+            has_begun: self.course.gate.load(Ordering::Relaxed) == BEGUN,
         }
     }
 
@@ -372,6 +447,7 @@ impl Dispatch {
             .collect();
         if !outcomes.is_empty() {
             self.account.add(&outcomes);
+            self.observe_end(answered, &outcomes);
             self.reply.answer(Answer {
                 dispatch: self.id,
                 first: answered,

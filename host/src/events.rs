@@ -1,6 +1,7 @@
 //! The events of a cluster, for whoever follows them.
 
 use crate::feed::{Missable, Sender, feed};
+use crate::observe::Observer;
 use rwasm_sandbox::outcome::Usage;
 use rwasm_value::ids::{EngineId, JobId};
 use std::sync::Arc;
@@ -123,27 +124,41 @@ impl JobUsage {
 /// The number of events that wait for a subscriber; older ones are dropped.
 const WAITING_EVENTS: usize = 1024;
 
-/// Emits events to all subscribers. Cheap to clone.
+/// Emits events to all subscribers, and to whoever observes the cluster. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct EventSender(Sender<ClusterEvent>);
+pub(crate) struct EventSender {
+    sender: Sender<ClusterEvent>,
+    observer: Option<Arc<dyn Observer>>,
+}
 
 impl EventSender {
-    pub(crate) fn new() -> Self {
-        Self(Sender::new(WAITING_EVENTS))
+    pub(crate) fn new(observer: Option<Arc<dyn Observer>>) -> Self {
+        Self {
+            sender: Sender::new(WAITING_EVENTS),
+            observer,
+        }
     }
 
     /// Whether there is any subscriber.
     pub(crate) fn is_heard(&self) -> bool {
-        self.0.is_heard()
+        self.sender.is_heard()
+    }
+
+    /// Who observes the cluster.
+    pub(crate) fn observer(&self) -> Option<&Arc<dyn Observer>> {
+        self.observer.as_ref()
     }
 
     /// Emits an event to all subscribers.
     pub(crate) fn tell(&self, event: ClusterEvent) {
-        self.0.send(event);
+        if let Some(observer) = &self.observer {
+            observer.event(&event);
+        }
+        self.sender.send(event);
     }
 
     pub(crate) fn subscribe(&self) -> ClusterEvents {
-        ClusterEvents(self.0.listen())
+        ClusterEvents(self.sender.listen())
     }
 }
 

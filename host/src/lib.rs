@@ -54,6 +54,7 @@
 //! | call functions whose types Rust does not know | [`Module::dynamic_function`], [`Value`], [`arguments!`] |
 //! | offer functions of this program to guests | [`HostFunctions`] |
 //! | share a cluster among users | [`Tenant`], [`Budget`] |
+//! | follow tasks and jobs as they go | [`Observer`], [`Trace`], [`Cluster::events`] |
 //! | check a task on samples | [`check`] |
 //!
 //! Dropping a handle cancels the work it status for; its `detach` method lets the work go on.
@@ -65,6 +66,8 @@
 //! - `nats`: engines on other machines, over NATS JetStream: [`Cluster::connect`], `nats`, `join`
 //!   and durable jobs.
 //! - `history`: a record of jobs and tasks in an `SQLite` file: `ClusterBuilder::history`.
+//! - `dashboard`: [`Dashboard`], a page that shows what runs.
+//! - `metrics`: [`Metrics`], which counts tasks for Prometheus.
 //! - `deterministic`: tasks with the same result and fuel on every run: [`TaskSettings::deterministic`].
 //!
 //! # The way of a task
@@ -150,6 +153,13 @@ pub mod check;
 mod events;
 mod feed;
 
+// The page that shows what they do, served by this process.
+#[cfg(feature = "dashboard")]
+mod dashboard;
+
+// Who observes tasks and jobs: traces, and what programs bring along.
+mod observe;
+
 // Whether the engines may use more than this process has.
 mod capacity;
 
@@ -159,6 +169,11 @@ pub use blocking::{Blocking, BlockingCluster, BlockingTenant};
 pub use boundary::{Boundary, BoundaryKind, BoundaryLayer, LayerStatus, ParseBoundaryError};
 pub use capacity::{Resource, Shortage};
 pub use cluster::{Cluster, ClusterBuilder, StartError, Tenant};
+#[cfg(feature = "dashboard")]
+#[doc(hidden)]
+pub use dashboard::report_page;
+#[cfg(feature = "dashboard")]
+pub use dashboard::{Dashboard, DashboardError};
 pub use dispatch::{ParseReuseError, Reuse};
 #[cfg(target_os = "linux")]
 pub use engine::{boundary_layers, task_worker};
@@ -166,6 +181,14 @@ pub use events::{ClusterEvent, ClusterEvents, JobUsage};
 pub use graph::{Backoff, Dependency, DependencyError, FailureSet, ParseFailureSetError, Retry};
 pub use job::{ParseToleranceError, Tolerance};
 pub use merge::{Builtin, MergeError, MergeTypeError};
+#[doc(hidden)]
+pub use observe::Board;
+#[cfg(feature = "metrics")]
+pub use observe::Metrics;
+pub use observe::{
+    EndedJob, EndedTask, Histogram, ObservedJob, ObservedKind, ObservedMerge, ObservedTasks,
+    Observer, PreparedModule, TaskRef, Trace, TraceError, TraceSummary,
+};
 pub use placement::{ParsePolicyError, Policy};
 #[cfg(feature = "history")]
 pub use rwasm_history::{
@@ -192,7 +215,7 @@ pub use rwasm_sandbox::note::{
 #[doc(hidden)]
 pub use rwasm_sandbox::outcome::is_backtrace_advice;
 pub use rwasm_sandbox::outcome::{
-    ArgumentSource, Attempt, Failure, FailureCode, Log, Logs, Origin, Outcome, Usage,
+    ArgumentSource, Attempt, Failure, FailureCode, Log, Logs, Origin, Outcome, Phases, Usage,
 };
 pub use rwasm_sandbox::sandbox::{
     Abi, AbiError, CacheInfo, Callable, CodeCache, CompileLimit, Compiler, DynamicCallable, Form,

@@ -31,6 +31,7 @@ mod projects;
 mod test_command;
 
 mod balanced_view;
+mod dashboards;
 mod dependencies;
 mod direct_view;
 mod elastic;
@@ -43,6 +44,7 @@ mod retries;
 mod spans;
 mod tenants;
 mod time_limits;
+mod traces;
 mod typed_functions;
 
 mod abi;
@@ -85,6 +87,7 @@ mod durable;
 mod faults;
 mod lanes;
 mod lifecycle;
+mod metrics;
 mod nats_servers;
 mod said;
 mod security;

@@ -105,3 +105,69 @@ fn a_job_that_is_interrupted_has_a_report() {
     assert_eq!(document["error"], error);
     assert_eq!(document["outcomes"][0]["code"], Json::Null);
 }
+
+/// A function that is named like markup, and traps.
+const MARKUP: &str = r#"(module
+    (func $trap (export "<img src=x onerror=alert(1)>") (param i64) (result i64) unreachable)
+    (func (export "</script><script>alert(2)</script>") (param i64) (result i64) (local.get 0)))"#;
+
+#[test]
+fn a_report_for_people_is_one_page_and_hostile_texts_stay_texts() {
+    let dir = folder();
+    let path = dir.path().join("report.html");
+    let module = file(&dir, "<b>.wat", MARKUP);
+    for (function, code) in [
+        ("<img src=x onerror=alert(1)>", 11),
+        ("</script><script>alert(2)</script>", 0),
+    ] {
+        let input = file(&dir, "<i>lines", "1\n2\n");
+        let cli = program().arg("map").arg(&module).arg(function).arg(input);
+        let cli = cli.args(["--label", "<!--<script>", "--report"]).arg(&path);
+        cli.end().expect_code(code);
+        let page = std::fs::read_to_string(&path).expect("there is a report");
+        for markup in ["<img", "<b>", "<i>", "<!--", "alert(2)</script>"] {
+            assert!(!page.contains(markup), "{markup}");
+        }
+        assert_eq!(page.matches("<script").count(), 4);
+        let policy = "script-src 'sha256-";
+        assert!(page.contains(policy) && !page.contains("unsafe-inline"));
+        assert!(!page.contains("http://") && !page.contains("https://"));
+        let data = |id: &str| -> Json {
+            let (_, rest) = page
+                .split_once(&format!("id=\"{id}\">"))
+                .expect("it has data");
+            let (data, _) = rest.split_once("</script>").expect("it ends");
+            serde_json::from_str(data).expect("it is JSON")
+        };
+        let (state, settings) = (data("state"), data("settings"));
+        assert_eq!(state["functions"][0], function);
+        let wanted = if code == 0 { "done" } else { "failed" };
+        assert_eq!(settings["state"], wanted);
+        assert_eq!(settings["job"]["label"], "<!--<script>");
+        let inputs = settings["more"]["Inputs"].as_object().expect("an object");
+        let (name, said) = inputs.iter().next().expect("an input");
+        assert!(name.ends_with("<i>lines"), "{name}");
+        // The hash of "1\n2\n".
+        let hash = "SHA-256 a6e2b7a040683432de03a18fd8a1939a2fdf82585b364bfc874bdd4095c4cae1";
+        assert!(
+            said.as_str().is_some_and(|said| said.ends_with(hash)),
+            "{said}"
+        );
+        assert!(state["figures"]["tasks"].as_u64() >= Some(1));
+        if code != 0 {
+            assert_eq!(state["failures"][0]["code"], "trap");
+            assert!(settings["error"].is_string());
+        }
+    }
+}
+
+#[test]
+fn a_report_for_people_is_of_bounded_size() {
+    let dir = folder();
+    let path = dir.path().join("report.html");
+    let lines = "7\n".repeat(20_000);
+    let cli = map("numbers").arg("add-one").stdin(lines).arg("--report");
+    cli.arg(&path).output();
+    let size = std::fs::metadata(&path).expect("there is a report").len();
+    assert!(size < 2 << 20, "{size}");
+}

@@ -155,7 +155,14 @@ fn lints(clippy: &mut Command) -> Result<Done> {
 /// The library with no features and with each by itself, since an embedder chooses; and that those that share a build of
 /// wasmtime do so.
 fn features() -> Result<Done> {
-    for features in ["", "deterministic", "history", "nats"] {
+    for features in [
+        "",
+        "dashboard",
+        "deterministic",
+        "history",
+        "metrics",
+        "nats",
+    ] {
         let mut cargo = shell::cargo(shell::root());
         cargo.args([
             "clippy",

@@ -180,7 +180,7 @@ const COMMON: [&str; 7] = [
 whole, unless --chunk is given. Without INPUT, stdin is read. Of a directory, all files in it and below are read, ordered by \
 name. If --max-failures is given, an input that cannot be read counts as a failed task.\n\n\
 Options override environment variables (RWASM_ENGINES for --engines), which override `rwasm.toml` in the current directory \
-(engines = 4). The file cannot set --limit, --output, --report and the access granted to tasks.\n\n\
+(engines = 4). The file cannot set --limit, --output, --report, --trace and the access granted to tasks.\n\n\
 Compiled modules are cached in the user's cache directory or in RWASM_CACHE_DIR, up to 1GiB or RWASM_CACHE_SIZE. An empty \
 RWASM_CACHE_DIR turns the cache off.\n\n\
 Exit codes:
@@ -546,9 +546,11 @@ impl Arguments {
 
 /// Options that say something to whoever watches a job to its end.
 #[cfg(feature = "nats")]
-const OF_THOSE_WHO_WATCH: [&str; 6] = [
+const OF_THOSE_WHO_WATCH: [&str; 8] = [
     "output",
     "report",
+    "trace",
+    "dashboard",
     "history",
     "stats",
     "unordered",

@@ -306,6 +306,8 @@ pub struct Usage {
     pub logs: Option<Box<Logs>>,
     /// What it logged and published, and its progress, if anything.
     pub notes: Option<Box<Notes>>,
+    /// How long its phases took, if an observer wanted to know and its engine is a thread of this process.
+    pub phases: Option<Box<Phases>>,
     /// Whether the state that its engine kept is lost, so that the next call starts afresh.
     pub state_lost: bool,
     /// The attempts before this one, in order.
@@ -328,6 +330,7 @@ impl Usage {
             fuel: None,
             logs: None,
             notes: None,
+            phases: None,
             state_lost: false,
             earlier: Vec::new(),
         }
@@ -338,6 +341,15 @@ impl Usage {
     pub fn finished(&self) -> SystemTime {
         self.started + self.run_time
     }
+}
+
+/// When the phases of a task ended, as times since it started. The last one ends with the task.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Phases {
+    /// Its instance was there.
+    pub instantiated: Option<Duration>,
+    /// Its function had returned; what came then is the lifting of its result. `None` where the two are not told apart.
+    pub called: Option<Duration>,
 }
 
 /// One run of a task.

@@ -109,6 +109,7 @@ impl Local {
 
 impl Backend for Local {
     fn submit(&self, dispatch: Arc<Dispatch>) {
+        dispatch.observe_submission();
         // One that cannot be sent is dropped, and answers so.
         let _ = self.inbox.send(Message::Submit(dispatch));
     }

@@ -110,6 +110,7 @@ impl Bench {
             reuse: Reuse::None,
             owner: Owner::default(),
             span: tracing::Span::none(),
+            observer: None,
         };
         let tasks = arguments.iter().enumerate().map(task).collect();
         let teller = Teller {
@@ -139,7 +140,7 @@ fn limits() -> Limits {
 
 #[test]
 fn an_engine_that_dies_is_replaced_and_what_it_had_is_lost() {
-    let events = EventSender::new();
+    let events = EventSender::new(None);
     let mut told = events.subscribe();
     let bench = Bench::new(events);
     // The engine dies when it answers the first task.

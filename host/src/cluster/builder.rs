@@ -10,6 +10,7 @@ use crate::engine::Isolation;
 #[cfg(target_os = "linux")]
 use crate::engine::{BoundaryReport, WorkerSettings};
 use crate::events::EventSender;
+use crate::observe::{Observer, Observers};
 use crate::placement::{Machine, Policy};
 #[cfg(feature = "history")]
 use crate::view::Keeper;
@@ -72,6 +73,7 @@ pub struct ClusterBuilder {
     history: Option<History>,
     limits: Limits,
     grants: Arc<Grants>,
+    observers: Observers,
     #[cfg(feature = "nats")]
     remote: Option<NatsSettings>,
 }
@@ -140,6 +142,7 @@ impl Default for ClusterBuilder {
             history: None,
             limits: Limits::default(),
             grants: Arc::default(),
+            observers: Observers::default(),
             #[cfg(feature = "nats")]
             remote: None,
         }
@@ -276,6 +279,18 @@ impl ClusterBuilder {
         self
     }
 
+    #[cfg(feature = "nats")]
+    pub(crate) fn observed_by(mut self, observers: Observers) -> Self {
+        self.observers = observers;
+        self
+    }
+
+    /// Has this observer told of tasks and jobs: a [`Trace`](crate::Trace), or one of the program. There may be several.
+    pub fn observe(mut self, observer: impl Observer) -> Self {
+        self.observers.add(Arc::new(observer));
+        self
+    }
+
     /// Uses the engines of a cluster over NATS, and none of this process. Settings of engines, of the cache and of
     /// compiling have no effect then: they belong to whoever runs the engines.
     #[cfg(feature = "nats")]
@@ -308,7 +323,7 @@ impl ClusterBuilder {
         if !self.host.is_empty() {
             return Err(StartError::HostFunctionsElsewhere);
         }
-        let events = EventSender::new();
+        let events = EventSender::new(self.observers.clone().all());
         let backend = Nats::start(remote, events.clone())?;
         #[cfg(feature = "history")]
         let keeper = self
@@ -328,10 +343,7 @@ impl ClusterBuilder {
             self.queue,
             keeper,
         );
-        Ok(Cluster {
-            core: Arc::new(core),
-            shortages: Vec::new(),
-        })
+        Ok(Cluster::new(core, Vec::new()))
     }
 
     /// Starts the engines, or connects to remote ones.
@@ -413,7 +425,7 @@ impl ClusterBuilder {
         if is_elsewhere {
             likely = likely.ended_with_its_process();
         }
-        let events = EventSender::new();
+        let events = EventSender::new(self.observers.clone().all());
         let isolation = self.isolation(likely, &events)?;
         let settings = LocalSettings {
             engines,
@@ -449,7 +461,7 @@ impl ClusterBuilder {
         #[cfg(feature = "nats")]
         let backend: Arc<dyn Backend> = match stored {
             Some(stored) => {
-                let stored = Nats::start(stored, EventSender::new())?;
+                let stored = Nats::start(stored, EventSender::new(None))?;
                 Arc::new(Merging::new(stored, backend))
             }
             None => Arc::new(backend),
@@ -471,10 +483,7 @@ impl ClusterBuilder {
             self.queue,
             keeper,
         );
-        Ok(Cluster {
-            core: Arc::new(core),
-            shortages,
-        })
+        Ok(Cluster::new(core, shortages))
     }
 }
 

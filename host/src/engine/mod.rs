@@ -20,7 +20,9 @@ use rustix::time::{ClockId, clock_gettime};
 use rwasm_sandbox::limits::MAX_STACK;
 use rwasm_sandbox::note::Recorder;
 use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome, Usage};
-use rwasm_sandbox::sandbox::{Arguments, KeptInstance, Report, Request, Runner, Surroundings};
+use rwasm_sandbox::sandbox::{
+    Arguments, KeptInstance, PhaseMarks, Report, Request, Runner, Surroundings,
+};
 use rwasm_value::ids::{DispatchId, EngineId};
 use rwasm_value::plain::panic_text;
 use rwasm_value::units::ByteSize;
@@ -189,6 +191,7 @@ fn run_dispatches(
         let mut elsewhere = Duration::ZERO;
         if dispatch.begin() {
             dispatch.reply.begun();
+            dispatch.observe_begin();
             elsewhere = executor.run(id, count.load(Ordering::Relaxed), &dispatch);
         }
         for reason in executor.take_lost() {
@@ -389,6 +392,13 @@ fn run_task(
             };
         }
     };
+    let had_state = dispatch.reuse == Reuse::Engine && instance.is_some();
+    let started = SystemTime::now();
+    let clock = Instant::now();
+    let observer = dispatch.observer.as_ref();
+    let phases = observer
+        .filter(|observer| observer.wants_phases())
+        .map(|_| Arc::new(PhaseMarks::since(clock)));
     let surroundings = Surroundings {
         engine: dispatch.told(on.engine),
         engine_count: dispatch.engine_count.unwrap_or(on.count),
@@ -400,6 +410,7 @@ fn run_task(
         listener: dispatch.listener.clone(),
         recorder: on.recorder.clone(),
         elements: dispatch.elements.clone(),
+        phases,
     };
     let request = Request {
         callee: dispatch.callee,
@@ -410,9 +421,6 @@ fn run_task(
     };
     let span = tracing::trace_span!("task", index = task.index, attempt = task.attempt);
     let _entered = span.enter();
-    let had_state = dispatch.reuse == Reuse::Engine && instance.is_some();
-    let started = SystemTime::now();
-    let clock = Instant::now();
     let run = catch_unwind(AssertUnwindSafe(|| {
         on.runner.run(&dispatch.program, &request, instance)
     }));
@@ -436,6 +444,7 @@ fn run_task(
             fuel: report.fuel,
             logs: report.logs,
             notes: report.notes,
+            phases: surroundings.phases.map(|marks| Box::new(marks.phases())),
             state_lost: had_state && instance.is_none(),
             earlier: Vec::new(),
         },

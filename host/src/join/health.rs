@@ -3,9 +3,11 @@
 
 use super::members::Members;
 use super::worker::Worker;
+use crate::observe::{METRICS_TYPE, Metrics};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -25,7 +27,7 @@ const MOST: usize = 16;
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// Answers until the process ends.
-pub(super) async fn serve(listener: TcpListener, members: Arc<Members>) {
+pub(super) async fn serve(listener: TcpListener, members: Arc<Members>, metrics: Metrics) {
     let room = Arc::new(Semaphore::new(MOST));
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
@@ -35,10 +37,10 @@ pub(super) async fn serve(listener: TcpListener, members: Arc<Members>) {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let members = Arc::clone(&members);
+        let (members, metrics) = (Arc::clone(&members), metrics.clone());
         tokio::spawn(async move {
             let answer = service_fn(|request| {
-                let response = answer(&members.workers(), &request);
+                let response = answer(&members.workers(), &metrics, &request);
                 async move { Ok::<_, Infallible>(response) }
             });
             let connection = http1::Builder::new()
@@ -51,7 +53,11 @@ pub(super) async fn serve(listener: TcpListener, members: Arc<Members>) {
     }
 }
 
-fn answer(workers: &[Arc<Worker>], request: &Request<Incoming>) -> Response<Full<Bytes>> {
+fn answer(
+    workers: &[Arc<Worker>],
+    metrics: &Metrics,
+    request: &Request<Incoming>,
+) -> Response<Full<Bytes>> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let (status, text) = match request.uri().path() {
         _ if !is_read => (StatusCode::METHOD_NOT_ALLOWED, "GET only\n".to_owned()),
@@ -73,7 +79,7 @@ fn answer(workers: &[Arc<Worker>], request: &Request<Incoming>) -> Response<Full
             )
         }
         "/healthz" | "/readyz" => (StatusCode::OK, "ok\n".to_owned()),
-        "/metrics" => (StatusCode::OK, metrics(workers)),
+        "/metrics" => (StatusCode::OK, metrics.text_with(&figures(workers))),
         _ => (
             StatusCode::NOT_FOUND,
             "not found: try /healthz, /readyz or /metrics\n".to_owned(),
@@ -81,59 +87,62 @@ fn answer(workers: &[Arc<Worker>], request: &Request<Incoming>) -> Response<Full
     };
     let mut response = Response::new(Full::new(text.into()));
     *response.status_mut() = status;
+    if request.uri().path() == "/metrics" {
+        let kind = HeaderValue::from_static(METRICS_TYPE);
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+    }
     response
 }
 
-fn metrics(workers: &[Arc<Worker>]) -> String {
+/// The figures of the process beside those of its tasks, by name, type and help.
+fn figures(workers: &[Arc<Worker>]) -> String {
     let sum = |number: fn(&Worker) -> u64| workers.iter().map(|one| number(one)).sum::<u64>();
+    let engines = workers.first().map_or(0, |one| one.engine_count() as u64);
+    let busy = sum(|one| one.busy().into());
+    let idle = engines.saturating_sub(busy);
+    let is_draining = |one: &&Arc<Worker>| one.is_draining.load(Ordering::Relaxed);
+    let draining = u64::from(workers.iter().any(|one| is_draining(&one)));
     let lines = [
+        ("busy_engines", "gauge", "Engines that run a task", busy),
         (
-            "engines",
+            "draining",
             "gauge",
-            "engines of this process",
-            workers.first().map_or(0, |one| one.engine_count() as u64),
-        ),
-        (
-            "busy_engines",
-            "gauge",
-            "engines that run a task",
-            sum(|one| one.busy().into()),
+            "Whether the process is leaving",
+            draining,
         ),
         (
             "held_dispatches",
             "gauge",
-            "dispatches taken and not finished",
+            "Dispatches taken and not finished",
             sum(|one| one.held() as u64),
         ),
         (
-            "tasks_total",
+            "tasks_failed",
             "counter",
-            "tasks that ended",
-            sum(|one| one.done.load(Ordering::Relaxed)),
-        ),
-        (
-            "tasks_failed_total",
-            "counter",
-            "tasks that failed",
+            "Tasks that failed, refused ones included",
             sum(|one| one.failed.load(Ordering::Relaxed)),
         ),
         (
-            "given_back_total",
+            "given_back",
             "counter",
-            "dispatches that were given back",
+            "Dispatches that were given back",
             sum(|one| one.given_back.load(Ordering::Relaxed)),
         ),
         (
-            "results_refused_total",
+            "results_refused",
             "counter",
-            "results that another process had already stored",
+            "Results that another process had already stored",
             sum(|one| one.refused.load(Ordering::Relaxed)),
         ),
     ];
-    let mut text = String::new();
+    let mut text = format!(
+        "# HELP rwasm_engines Engines of this process.\n# TYPE rwasm_engines gauge\n\
+         rwasm_engines{{state=\"busy\"}} {busy}\nrwasm_engines{{state=\"idle\"}} {idle}\n"
+    );
     for (name, kind, help, value) in lines {
+        let suffix = if kind == "counter" { "_total" } else { "" };
         text.push_str(&format!(
-            "# HELP rwasm_{name} {help}\n# TYPE rwasm_{name} {kind}\nrwasm_{name} {value}\n"
+            "# HELP rwasm_{name} {help}.\n# TYPE rwasm_{name} {kind}\nrwasm_{name}{suffix} {value}\n"
         ));
     }
     text

@@ -40,6 +40,7 @@ use crate::boundary::Boundary;
 use crate::cluster::{Cluster, StartError};
 use crate::nats::AssetError;
 use crate::nats::connect::ConnectError;
+use crate::observe::{Metrics, Observer, Observers};
 use members::Members;
 use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::sandbox::{CodeCache, Compiler};
@@ -78,6 +79,7 @@ pub struct JoinSettings {
     pub exit_when_idle: Option<Duration>,
     /// The address on which health is served by HTTP: `/healthz`, `/readyz` and `/metrics`.
     pub health: Option<SocketAddr>,
+    observers: Observers,
 }
 
 impl JoinSettings {
@@ -96,7 +98,15 @@ impl JoinSettings {
             drain_timeout: Duration::from_mins(1),
             exit_when_idle: None,
             health: None,
+            observers: Observers::default(),
         }
+    }
+
+    /// Has this observer told of the tasks that these engines run.
+    #[must_use]
+    pub fn observe(mut self, observer: impl Observer) -> Self {
+        self.observers.add(Arc::new(observer));
+        self
     }
 }
 
@@ -196,7 +206,7 @@ pub fn join(
 }
 
 async fn run(
-    settings: JoinSettings,
+    mut settings: JoinSettings,
     drain: &Drain,
     ready: impl FnOnce(&[EngineId]),
 ) -> Result<JoinReport, JoinError> {
@@ -217,9 +227,14 @@ async fn run(
                 .map_err(|source| JoinError::Health { address, source })?,
         ),
     };
+    // Counted only where somebody can ask.
+    let metrics = health.as_ref().map(|_| Metrics::new());
+    if let Some(metrics) = &metrics {
+        settings = settings.observe(metrics.clone());
+    }
     let (members, pool) = Members::join(settings).await?;
-    if let Some(listener) = health {
-        tokio::spawn(health::serve(listener, Arc::clone(&members)));
+    if let (Some(listener), Some(metrics)) = (health, metrics) {
+        tokio::spawn(health::serve(listener, Arc::clone(&members), metrics));
     }
     ready(&members.engines());
     let is_broken = tokio::select! {
@@ -260,7 +275,7 @@ fn start_engines(
         }
         builder = builder.cache_dir(dir);
     }
-    builder.start()
+    builder.observed_by(settings.observers.clone()).start()
 }
 
 fn default_engines() -> u32 {

@@ -327,6 +327,7 @@ impl Worker {
             reuse: ready.reuse,
             owner: ready.owner.clone(),
             span: tracing::Span::current(),
+            observer: self.bench.cluster.core().events.observer().cloned(),
         };
         let mut dispatch = preset.dispatch(id, ready.callee, tasks, reply);
         let seat = &self.bench.seat;

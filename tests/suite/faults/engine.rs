@@ -111,11 +111,9 @@ impl EngineProcess {
     /// A figure of `/metrics`.
     pub(crate) fn metric(&self, name: &str) -> u64 {
         let (_, page) = self.page("/metrics");
-        let figure = page
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        let figure = figure.and_then(|figure| figure.parse().ok());
-        figure.unwrap_or_else(|| panic!("there is no {name} in\n{page}"))
+        // What has no labels yet was not counted yet.
+        assert!(page.ends_with("# EOF\n"), "{page}");
+        figure(&page, name).unwrap_or(0)
     }
 
     pub(crate) fn is_busy(&self) -> bool {
@@ -147,4 +145,17 @@ impl Drop for EngineProcess {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A figure of a page of metrics: the sum over its labels.
+pub(crate) fn figure(page: &str, name: &str) -> Option<u64> {
+    let values: Vec<u64> = page
+        .lines()
+        .filter_map(|line| {
+            let (series, value) = line.strip_prefix(name)?.rsplit_once(' ')?;
+            let is_its = series.is_empty() || series.starts_with('{') && series.ends_with('}');
+            is_its.then(|| value.parse().ok())?
+        })
+        .collect();
+    (!values.is_empty()).then(|| values.iter().sum())
 }

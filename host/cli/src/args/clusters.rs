@@ -6,6 +6,7 @@ use super::values::{
 use super::{Loudness, ShownOptions};
 use clap::Args;
 use rwasm_cluster::ByteSize;
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -69,6 +70,10 @@ pub(crate) struct StartArguments {
     /// Isolation of tasks in addition to the sandbox [default: thread]
     #[arg(long, value_enum, value_name = "BOUNDARY", env = "RWASM_BOUNDARY", hide_env = true, hide_short_help = true, help_heading = ENGINES)]
     pub(crate) boundary: Option<BoundaryArgument>,
+
+    /// Serve /healthz, /readyz and /metrics of the engines on this machine over HTTP
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = parsed::<SocketAddr>("an address and a port such as 127.0.0.1:9100"), hide_short_help = true, help_heading = ENGINES)]
+    pub(crate) health: Option<SocketAddr>,
 
     /// Time for running tasks to finish when the engines stop [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration, hide_short_help = true, help_heading = ENGINES)]

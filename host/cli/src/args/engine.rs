@@ -175,6 +175,10 @@ pub(crate) struct JoinArguments {
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = parsed::<SocketAddr>("an address and a port such as 127.0.0.1:8080"))]
     pub(crate) health: Option<SocketAddr>,
 
+    /// Serve a page on this machine that shows what these engines run, and print its address to stderr
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:0", value_name = "ADDR", value_parser = parsed::<SocketAddr>("an address such as 127.0.0.1:8080"))]
+    pub(crate) dashboard: Option<SocketAddr>,
+
     /// Write the ids of the engines to FILE once they have joined
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub(crate) ready_file: Option<PathBuf>,

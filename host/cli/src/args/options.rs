@@ -4,7 +4,7 @@ use super::grants::{DeterminismOptions, GrantOptions};
 use super::history::HistoryArguments;
 use super::values::{
     BoundaryArgument, LimitArgument, LogFrom, OF_ENGINES, ReuseArgument, StderrShown, View, When,
-    count, duration, format_parser, limit_help, parsed, pause, positive_size, read,
+    count, duration, format_parser, limit_help, parsed, pause, positive_size, read, trace_limit,
 };
 #[cfg(feature = "nats")]
 use super::values::{job_id, lane};
@@ -13,8 +13,9 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{
-    Abi, ByteSize, FailureSet, MAX_ENGINES, Policy, StartError, Targets, Tolerance,
+    Abi, ByteSize, FailureSet, MAX_ENGINES, Policy, StartError, Targets, Tolerance, Trace,
 };
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -140,11 +141,22 @@ pub(crate) struct TaskOptions {
     #[arg(long, env = "RWASM_STATS", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, hide_env = true, help_heading = SHOWN)]
     pub(crate) stats: bool,
 
-    /// Write a JSON report to FILE when the job ends: tasks, statistics, limits, hashes
+    /// Write a report to FILE when the job ends: tasks, statistics, limits, hashes
     ///
+    /// It is JSON, or a page for a browser if the name ends in .html.
     /// If the job fails or is interrupted, the report says why, with what the failed task printed.
     #[arg(long, value_name = "FILE", env = "RWASM_REPORT", hide_env = true, help_heading = SHOWN)]
     pub(crate) report: Option<PathBuf>,
+
+    /// Write a timeline of the tasks to FILE while they run, as Chrome trace events
+    ///
+    /// Perfetto, speedscope and Chrome open it. A name that ends in .gz is compressed.
+    #[arg(long, value_name = "FILE", env = "RWASM_TRACE", hide_env = true, help_heading = SHOWN)]
+    pub(crate) trace: Option<PathBuf>,
+
+    /// Size of the trace before compression; beyond half of it, fewer and fewer tasks are in it
+    #[arg(long, default_value_t = Trace::LIMIT, value_name = "SIZE", value_parser = trace_limit, env = "RWASM_TRACE_LIMIT", hide_env = true, hide_short_help = true, help_heading = SHOWN)]
+    pub(crate) trace_limit: ByteSize,
 
     /// Lowest level of task logs to print to stderr
     ///
@@ -228,6 +240,12 @@ pub(crate) struct ManyOptions {
     #[cfg(feature = "nats")]
     #[arg(skip)]
     pub(crate) typed: Vec<&'static str>,
+
+    /// Serve a page on this machine that shows the job live, and print its address to stderr
+    ///
+    /// The address has a token: whoever has it sees names, messages and backtraces. By default the port is any that is free.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:0", value_name = "ADDR", value_parser = parsed::<SocketAddr>("an address such as 127.0.0.1:8080"), env = "RWASM_DASHBOARD", hide_env = true, help_heading = SHOWN)]
+    pub(crate) dashboard: Option<SocketAddr>,
 
     /// When to show progress on stderr
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", env = "RWASM_PROGRESS", hide_env = true, help_heading = SHOWN)]

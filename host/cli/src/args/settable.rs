@@ -57,7 +57,7 @@ const ALLOWED: [&str; 44] = [
 ];
 
 /// Why it may not set the others: because of which question. They are named as on the command line, with `_`.
-const REFUSED: [(&str, Question); 29] = [
+const REFUSED: [(&str, Question); 32] = [
     ("cluster", Question::Where),
     ("profile", Question::Where),
     ("key", Question::Where),
@@ -71,6 +71,9 @@ const REFUSED: [(&str, Question); 29] = [
     ("job_id", Question::Where),
     ("output", Question::Who),
     ("report", Question::Who),
+    ("trace", Question::Who),
+    ("dashboard", Question::Who),
+    ("trace_limit", Question::HowMuch),
     ("boundary", Question::What),
     ("clock", Question::What),
     ("dir", Question::What),

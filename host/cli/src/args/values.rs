@@ -5,6 +5,7 @@ use clap::ValueEnum;
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{
     BoundaryKind, Builtin, ByteSize, LogLevel, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK, Merge,
+    Trace,
 };
 #[cfg(feature = "nats")]
 use rwasm_cluster::{
@@ -281,6 +282,11 @@ pub(super) fn positive_size(text: &str) -> Result<ByteSize, String> {
 /// The size of the history, which holds less than its bookkeeping needs if it is smaller.
 pub(super) fn history_size(text: &str) -> Result<ByteSize, String> {
     at_least(ByteSize::mib(1), text)
+}
+
+/// The size of a trace, of which the last words need some.
+pub(super) fn trace_limit(text: &str) -> Result<ByteSize, String> {
+    at_least(Trace::LEAST, text)
 }
 
 fn at_least(least: ByteSize, text: &str) -> Result<ByteSize, String> {

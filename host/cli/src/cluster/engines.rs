@@ -20,6 +20,7 @@ use rwasm_cluster::nats::{ConnectSettings, Process, Role, overview};
 use rwasm_cluster::plain;
 use std::ffi::OsString;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ pub(super) struct EngineSettings {
     /// Of engines on this machine: other machines have policies of their own.
     pub(super) policy: Option<PathBuf>,
     pub(super) boundary: Option<BoundaryKind>,
+    /// Where engines on this machine say how they are.
+    pub(super) health: Option<SocketAddr>,
     pub(super) drain_timeout: Duration,
     pub(super) ssh: String,
 }
@@ -102,6 +105,9 @@ pub(super) fn start(
     arguments.extend(["--key".into(), place.key(Role::Engine).into()]);
     arguments.extend(["--ready-file".into(), ready.clone().into()]);
     arguments.extend(["--profile".into(), place.name().into()]);
+    if let Some(health) = &settings.health {
+        arguments.extend(["--health".into(), health.to_string().into()]);
+    }
     if let Some(policy) = &settings.policy {
         arguments.extend(["--policy".into(), policy.into()]);
     }

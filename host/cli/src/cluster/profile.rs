@@ -56,12 +56,13 @@ pub(crate) struct ProfileSettings {
     pub(crate) nats_server: Option<PathBuf>,
     pub(crate) policy: Option<PathBuf>,
     pub(crate) boundary: Option<String>,
+    pub(crate) health: Option<String>,
     pub(crate) ssh: Option<String>,
 }
 
 /// All keys of a profile, for those who wrote another.
 const KEYS: &str = "url, key, ca, certificate, certificate-key, allow-plain; for `start`: engines, hosts, lanes, labels, \
-     port, store, keep, drain-timeout, nats-server, policy, boundary, ssh";
+     port, store, keep, drain-timeout, nats-server, policy, boundary, health, ssh";
 
 impl Profile {
     /// Reads the profile of that name, or the usual one.

@@ -26,7 +26,7 @@ pub(super) struct StartSettings {
     /// The time for all of it to be ready.
     pub(super) within: Duration,
     pub(super) asked: Asked,
-    /// Whether the options ask for lanes, labels, a policy or a boundary, which engines that run do not take on.
+    /// Whether the options ask for lanes, labels, a policy, a boundary or a health address, which engines that run do not take on.
     pub(super) changes_engines: bool,
 }
 
@@ -91,7 +91,8 @@ impl StartSettings {
             changes_engines: !arguments.lanes.is_empty()
                 || !arguments.labels.is_empty()
                 || arguments.policy.is_some()
-                || arguments.boundary.is_some(),
+                || arguments.boundary.is_some()
+                || arguments.health.is_some(),
         })
     }
 }
@@ -130,12 +131,18 @@ impl EngineSettings {
                 .pop(),
             (None, None) => None,
         };
+        let health = match (arguments.health, &set.health) {
+            (Some(address), _) => Some(address),
+            (None, Some(text)) => profile.parsed("health", std::slice::from_ref(text))?.pop(),
+            (None, None) => None,
+        };
         let drain = profile.time("drain-timeout", set.drain_timeout.as_deref());
         Ok(Self {
             lanes: lanes.clone(),
             labels,
             policy,
             boundary,
+            health,
             drain_timeout: match arguments.drain_timeout {
                 Some(time) => time,
                 None => drain?.unwrap_or(DRAIN),

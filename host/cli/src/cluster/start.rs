@@ -267,7 +267,7 @@ impl Startup<'_> {
             counted(engines_of(&found, |_| true).into(), "engine")
         );
         if self.settings.changes_engines {
-            report += "its engines keep their lanes, labels, policy and boundary until they stop\n";
+            report += "its engines keep their lanes, labels, policy, boundary and health address until they stop\n";
         }
         let here = |process: &Process| {
             let groups = state.engines.iter().filter(|group| group.host.is_none());

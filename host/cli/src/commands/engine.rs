@@ -10,12 +10,13 @@ use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::messages::note;
 use crate::output::results;
+use crate::pipeline::output::unserved_page;
 use crate::text::counted;
 use rwasm_cluster::aside::Aside;
 use rwasm_cluster::join::{Drain, EnginePolicy, JoinSettings, ServedCluster, join};
 use rwasm_cluster::nats::{Key, Role};
 use rwasm_cluster::plain;
-use rwasm_cluster::{Boundary, BoundaryKind, Cluster, EngineError, EngineId};
+use rwasm_cluster::{Boundary, BoundaryKind, Cluster, Dashboard, EngineError, EngineId};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
@@ -135,6 +136,11 @@ fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
     settings.drain_timeout = arguments.drain_timeout;
     settings.exit_when_idle = arguments.exit_when_idle;
     settings.health = arguments.health;
+    if let Some(address) = arguments.dashboard {
+        let dashboard = Dashboard::start(address).map_err(unserved_page)?;
+        note(&format!("dashboard: {}", dashboard.url()));
+        settings = settings.observe(dashboard);
+    }
     let drain = Drain::default();
     signals.watch_patiently({
         let drain = drain.clone();

@@ -49,6 +49,8 @@ struct LineMap {
     format: Format,
     elements: bool,
     is_quiet: bool,
+    /// The file of the lines, unless they come from stdin.
+    file: Option<PathBuf>,
 }
 
 /// A view with the settings of a map.
@@ -97,6 +99,7 @@ impl LineMap {
             format,
             elements,
             is_quiet: settings.output.is_quiet,
+            file: arguments.input.clone().filter(|path| !is_stdin(path)),
         })
     }
 
@@ -151,6 +154,7 @@ impl Plan for LineMap {
         Subject {
             function: Some(self.function.name().to_owned()),
             merge: Some(Merge::None),
+            inputs: self.file.iter().cloned().collect(),
             ..Subject::of("map", &self.module, &self.task)
         }
     }

@@ -38,6 +38,8 @@ struct Run {
     format: RunFormat,
     elements: bool,
     is_quiet: bool,
+    /// The files among the inputs.
+    files: Vec<PathBuf>,
 }
 
 impl Run {
@@ -68,8 +70,14 @@ impl Run {
             format,
             elements: settings.output.elements,
             is_quiet: settings.output.is_quiet,
+            files: files(arguments.inputs.iter()),
         })
     }
+}
+
+/// Those that are no stream.
+fn files<'a>(inputs: impl Iterator<Item = &'a PathBuf>) -> Vec<PathBuf> {
+    inputs.filter(|path| !is_stdin(path)).cloned().collect()
 }
 
 impl Plan for Run {
@@ -85,6 +93,7 @@ impl Plan for Run {
         Subject {
             function: self.spec.map.clone(),
             merge: Some(self.merge.clone()),
+            inputs: self.files.clone(),
             ..Subject::of("run", &self.module, &self.spec.task)
         }
     }

@@ -1,15 +1,19 @@
-//! `--report`: one JSON document on a job, for programs.
+//! `--report`: one document on a job, JSON for programs or a page for people.
 
 use crate::exit::{CliError, Ending};
 use crate::output::results::Output;
 use crate::output::summary::Summary;
-use crate::text::{in_options, json_document};
+use crate::text::{duration, in_options, json_document, time};
 use rwasm_cluster::{
-    ArgumentSource, Cluster, Failure, JobError, JobStats, LogLine, Merge, Module, Origin, TaskInfo,
-    TaskRecord, TaskSettings, Usage,
+    ArgumentSource, Board, ByteSize, Cluster, Failure, JobError, JobStats, LogLine, Merge, Module,
+    Origin, TaskInfo, TaskRecord, TaskSettings, Usage, report_page,
 };
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
+use sha2::{Digest as _, Sha256};
+use std::ffi::OsStr;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The version of the document's shape; a field may be added without a new one.
@@ -24,6 +28,8 @@ pub(crate) struct Subject {
     pub(crate) merge: Option<Merge>,
     pub(crate) label: Option<String>,
     pub(crate) is_deterministic: bool,
+    /// The files that it reads.
+    pub(crate) inputs: Vec<PathBuf>,
 }
 
 impl Subject {
@@ -36,27 +42,77 @@ impl Subject {
             merge: None,
             label: task.label.as_deref().map(str::to_owned),
             is_deterministic: task.deterministic,
+            inputs: Vec::new(),
         }
     }
 }
 
-/// Writes the report on a job that has ended, with this error if it did not end well.
-pub(crate) fn write(
-    mut file: Output,
+/// A report that is to be written when its job has ended.
+pub(crate) struct Report {
+    file: Output,
+    /// What a page shows, which is gathered while the job runs. A document for programs has each task instead.
+    board: Option<Board>,
+}
+
+impl Report {
+    /// Opens the file, in which a page is to be if its name is that of one.
+    pub(crate) fn open(path: &Path) -> Result<Self, CliError> {
+        Ok(Self {
+            file: Output::open(Some(path))?,
+            board: is_page(path).then(Board::default),
+        })
+    }
+
+    /// What is to observe the job.
+    pub(crate) fn board(&self) -> Option<&Board> {
+        self.board.as_ref()
+    }
+
+    /// Writes the report on a job that has ended, with this error if it did not end well.
+    pub(crate) fn write(
+        mut self,
+        subject: &Subject,
+        cluster: &Cluster,
+        summary: &Summary,
+        error: Option<&CliError>,
+    ) -> Result<(), CliError> {
+        let text = match &self.board {
+            Some(board) => page(board, subject, cluster, summary, error),
+            None => json_document(&document(subject, cluster, summary, error)),
+        };
+        self.file.bytes(text.as_bytes())?;
+        self.file.complete()
+    }
+}
+
+/// Whether a file of this name is a page for people.
+pub(crate) fn is_page(path: &Path) -> bool {
+    let extension = path.extension().and_then(OsStr::to_str);
+    extension.is_some_and(|extension| {
+        extension.eq_ignore_ascii_case("html") || extension.eq_ignore_ascii_case("htm")
+    })
+}
+
+/// How a job ended.
+fn state(error: Option<&CliError>) -> &'static str {
+    match error {
+        None => "done",
+        Some(CliError::Signal(_) | CliError::OutputClosed) => "interrupted",
+        Some(_) => "failed",
+    }
+}
+
+fn document(
     subject: &Subject,
     cluster: &Cluster,
     summary: &Summary,
     error: Option<&CliError>,
-) -> Result<(), CliError> {
-    let document = json!({
+) -> Json {
+    json!({
         "version": VERSION,
         "command": subject.command,
         "label": subject.label,
-        "state": match error {
-            None => "done",
-            Some(CliError::Signal(_) | CliError::OutputClosed) => "interrupted",
-            Some(_) => "failed",
-        },
+        "state": state(error),
         "error": error.map(fatal),
         "module": {
             "name": subject.module.name(),
@@ -72,9 +128,92 @@ pub(crate) fn write(
         "stats": summary.stats.as_ref().map(|figures| stats(figures, summary.failures)),
         "failures": summary.failed.iter().map(|(origin, why)| failure(origin, why)).collect::<Vec<_>>(),
         "outcomes": summary.outcomes,
+    })
+}
+
+/// The page of a job, with what was gathered of its tasks.
+fn page(
+    board: &Board,
+    subject: &Subject,
+    cluster: &Cluster,
+    summary: &Summary,
+    error: Option<&CliError>,
+) -> String {
+    let module = &subject.module;
+    let mut job = json!({
+        "command": subject.command,
+        "label": subject.label,
+        "module": module.name(),
+        "SHA-256 of the module": module.hash().to_string(),
+        "size of the module": ByteSize::new(module.size()).to_string(),
+        "form": module.form().name(),
+        "function": subject.function,
+        "merge": subject.merge.as_ref().map(Merge::to_string),
     });
-    file.bytes(json_document(&document).as_bytes())?;
-    file.complete()
+    if let Some(stats) = &summary.stats {
+        job["wall time"] = duration(stats.wall_time).into();
+        job["serial time"] = duration(stats.serial_time).into();
+        job["speed-up"] = format!("{:.2}", stats.speed_up()).into();
+        job["engines"] = stats.engine_count.into();
+        job["chunks"] = stats.chunks.into();
+        job["retries"] = stats.retries.into();
+    }
+    job["ended"] = time(SystemTime::now()).into();
+    let inputs: Map<String, Json> = subject
+        .inputs
+        .iter()
+        .map(|path| (path.display().to_string(), input(path).into()))
+        .collect();
+    let settings = json!({
+        "state": state(error),
+        "error": error.map(|error| fatal(error)["message"].clone()),
+        "job": job,
+        "more": {
+            "Limits": cluster.limits(),
+            "Settings": {
+                "grants": cluster.grants().described(),
+                "deterministic": subject.is_deterministic,
+            },
+            "Inputs": inputs,
+            "Versions": {
+                "rwasm-cluster": env!("CARGO_PKG_VERSION"),
+                "system": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            },
+        },
+    });
+    let title = format!("{} {}", subject.command, module.name());
+    let seen_nothing = (u64::MAX, 0);
+    report_page(&title, &board.since(seen_nothing), &settings)
+}
+
+/// What is said of an input: its hash, unless it is large.
+fn input(path: &Path) -> String {
+    const MOST: u64 = 1 << 30;
+    let hashed = || -> std::io::Result<String> {
+        let meta = std::fs::metadata(path)?;
+        let size = ByteSize::new(meta.len());
+        if !meta.is_file() {
+            return Ok("not a regular file".to_owned());
+        }
+        if meta.len() > MOST {
+            return Ok(format!("{size}, too large to be hashed for a report"));
+        }
+        let mut hash = Sha256::new();
+        let mut file = std::fs::File::open(path)?;
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => break,
+                count => hash.update(&buffer[..count]),
+            }
+        }
+        let mut digits = String::new();
+        for byte in hash.finalize() {
+            digits += &format!("{byte:02x}");
+        }
+        Ok(format!("{size}, SHA-256 {digits}"))
+    };
+    hashed().unwrap_or_else(|error| format!("cannot be read any more: {error}"))
 }
 
 /// What ended the job; of a task, with what it printed last.

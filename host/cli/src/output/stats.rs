@@ -1,7 +1,7 @@
 //! `--stats`: what a job came to, for people.
 
 use crate::text::{counted, duration};
-use rwasm_cluster::{ByteSize, JobStats};
+use rwasm_cluster::{ByteSize, Histogram, JobStats};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -39,6 +39,9 @@ pub(crate) fn table(stats: &JobStats, piece: &str) -> String {
         "serial time",
         format!("{} (the sum over tasks)", duration(stats.serial_time)),
     );
+    if let Some(times) = run_times(&stats.run_times) {
+        line("run times", times);
+    }
     line("speed-up", format!("{:.2}", stats.speed_up()));
     line(
         "efficiency",
@@ -66,6 +69,29 @@ pub(crate) fn table(stats: &JobStats, piece: &str) -> String {
         );
     }
     text
+}
+
+/// How long tasks ran: a column for each power of two, between the least and the largest.
+fn run_times(times: &Histogram) -> Option<String> {
+    const COLUMNS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let buckets = times.buckets();
+    let most = buckets.iter().map(|(_, count)| *count).max()?;
+    let column = |(_, count): &(u64, u64)| match count {
+        0 => ' ',
+        count => {
+            let height = u128::from(*count) * 7 / u128::from(most);
+            COLUMNS[usize::try_from(height).unwrap_or(7).min(7)]
+        }
+    };
+    let columns: String = buckets.iter().map(column).collect();
+    let shown = |nanoseconds| duration(Duration::from_nanos(nanoseconds));
+    let (least, _) = buckets.first()?;
+    Some(format!(
+        "{} {columns} {}; half of them up to {}",
+        shown(*least),
+        shown(times.largest()),
+        shown(times.quantile(0.5)?)
+    ))
 }
 
 fn rate(bytes: u64, time: Duration) -> u64 {

@@ -111,6 +111,8 @@ pub(crate) fn figures(calls: &[TaskInfo]) -> JobStats {
         stats.peak_memory = stats.peak_memory.max(call.usage.peak_memory);
         for attempt in &call.attempts {
             stats.serial_time += attempt.run_time;
+            let run_time = u64::try_from(attempt.run_time.as_nanos()).unwrap_or(u64::MAX);
+            stats.run_times.add(run_time);
             let Some(engine) = attempt.engine else {
                 continue;
             };

@@ -13,7 +13,7 @@ use crate::output::messages::note;
 use crate::output::messages::warn;
 use rwasm_cluster::plain;
 use rwasm_cluster::{
-    Boundary, Cluster, ClusterBuilder, ClusterEvents, Grants, History, Limits, Resource,
+    Boundary, Cluster, ClusterBuilder, ClusterEvents, Grants, History, Limits, Observer, Resource,
 };
 #[cfg(feature = "nats")]
 use rwasm_cluster::{
@@ -119,6 +119,19 @@ impl ClusterSettings {
             };
         }
         Ok(settings)
+    }
+}
+
+impl ClusterSettings {
+    /// Whether the engines are of this process.
+    pub(super) fn are_here(&self) -> bool {
+        matches!(self.engines, EnginesOf::ThisProcess)
+    }
+
+    /// Has this observer told of the tasks.
+    pub(super) fn observed_by(mut self, observer: impl Observer) -> Self {
+        self.builder = self.builder.observe(observer);
+        self
     }
 }
 

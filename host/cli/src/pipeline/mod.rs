@@ -34,7 +34,7 @@ use crate::args::StderrShown;
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::messages::warn;
-use crate::output::report;
+use crate::output::report::Report;
 use job::WatchedJob;
 use output::Outputs;
 use settings::JobPlace;
@@ -69,13 +69,23 @@ pub(crate) fn carry_out<P: Plan>(
         #[cfg(feature = "nats")]
         JobPlace::Stored(store) => return store.keep(plan),
     };
-    let outputs = Outputs::open(&output)?;
+    let subject = plan.subject();
+    let outputs = Outputs::open(&output, &subject, cluster.are_here())?;
     steps.done("module read");
 
-    let mut cluster = RunningCluster::start(*cluster, signals)?;
+    let mut settings = *cluster;
+    if let Some(trace) = &outputs.trace {
+        settings = settings.observed_by(trace.clone());
+    }
+    if let Some(board) = outputs.report.as_ref().and_then(Report::board) {
+        settings = settings.observed_by(board.clone());
+    }
+    if let Some(dashboard) = &outputs.dashboard {
+        settings = settings.observed_by(dashboard.clone());
+    }
+    let mut cluster = RunningCluster::start(settings, signals)?;
     steps.done("engines started");
 
-    let subject = plan.subject();
     let job = WatchedJob::begin(plan, &cluster, &output, signals)?;
     steps.done(P::WORDING.begun);
 
@@ -93,14 +103,22 @@ pub(crate) fn carry_out<P: Plan>(
         }
     }
     let reported = match outputs.report {
-        Some(file) => report::write(file, &subject, &cluster, &summary, ending.as_ref().err()),
+        Some(report) => report.write(&subject, &cluster, &summary, ending.as_ref().err()),
         None => Ok(()),
     };
-    match (ending, reported) {
-        (Err(error), Err(unreported)) => {
-            warn(&unreported.message());
-            Err(error)
-        }
-        (ending, reported) => ending.and(reported),
+    let traced = match outputs.trace {
+        Some(trace) => trace.finish().map(drop).map_err(output::unwritable),
+        None => Ok(()),
+    };
+    first_of([ending, reported, traced])
+}
+
+/// The first of what went wrong, which ends the program; of the others it is warned.
+fn first_of(results: impl IntoIterator<Item = Result<(), CliError>>) -> Result<(), CliError> {
+    let mut errors = results.into_iter().filter_map(Result::err);
+    let first = errors.next();
+    for error in errors {
+        warn(&error.message());
     }
+    first.map_or(Ok(()), Err)
 }

@@ -10,6 +10,7 @@ use super::store::StoreSettings;
 use crate::args::{ManyOptions, ReuseArgument, TaskOptions, View, check_engines};
 use crate::exit::CliError;
 use crate::output::messages::Steps;
+use crate::output::report::is_page;
 use rwasm_cluster::{Backoff, Grants, JobSettings, Limits, Retry, Reuse, TaskSettings, ViewKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -143,6 +144,6 @@ fn together(task: &TaskOptions, many: &ManyOptions) -> JobSettings {
     let mut job = JobSettings::default();
     job.max_failures = many.max_failures;
     job.unordered = many.unordered;
-    job.keep_records = task.report.is_some();
+    job.keep_records = task.report.as_deref().is_some_and(|path| !is_page(path));
     job
 }

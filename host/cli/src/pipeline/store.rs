@@ -79,7 +79,7 @@ fn check(typed: &[&str]) -> Result<(), CliError> {
         "output" => {
             "write the result later with `rwasm-cluster job result ID --follow --output FILE --cluster`"
         }
-        "report" | "stats" => {
+        "report" | "trace" | "dashboard" | "stats" => {
             "omit the option, or omit --detach; `rwasm-cluster job show ID --cluster` counts the tasks"
         }
         "history" => {

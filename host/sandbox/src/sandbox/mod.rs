@@ -43,7 +43,9 @@ pub use world::http::tls::{system_roots, trust_roots};
 #[doc(hidden)]
 pub use world::net::Peers;
 #[doc(hidden)]
-pub use world::request::{Arguments, Caller, CommandLine, Report, Request, Setting, Surroundings};
+pub use world::request::{
+    Arguments, Caller, CommandLine, PhaseMarks, Report, Request, Setting, Surroundings,
+};
 #[doc(hidden)]
 pub use world::setting_form::SettingForm;
 
@@ -58,6 +60,7 @@ pub use compile::variant::VariantKey;
 use compile::variant::{Room, Variant};
 use rustix::process::{Resource, getrlimit};
 use rwasm_value::ids::TenantId;
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// The basis of programs: a cluster's variants and its code cache. Locked when a module is loaded,
@@ -162,20 +165,23 @@ impl Sandbox {
         let variant = self
             .variant(key.with(module.demands()))
             .map_err(|error| no_engine(module, &error))?;
-        let program = Program::new(
+        let supply = Supply {
+            source: &self.source,
+            limits,
+            tenant,
+            given: None,
+            has_compiled: Cell::new(false),
+        };
+        let made = Program::new(
             module,
             variant,
-            &Supply {
-                source: &self.source,
-                limits,
-                tenant,
-                given: None,
-            },
+            &supply,
             self.lowering,
             self.strict_imports,
             &self.host,
-        )
-        .map_err(|error| module::valid::explained(module, error))?;
+        );
+        let mut program = made.map_err(|error| module::valid::explained(module, error))?;
+        program.was_compiled = supply.has_compiled.get();
         if self.is_portable {
             let (lowering, strict) = (self.lowering, self.strict_imports);
             return program.into_portable(module, &self.source, lowering, strict, &self.host);

@@ -103,6 +103,7 @@ impl Sandbox {
             .variant(portable.key)
             .map_err(|error| no_engine(&module, &error))?;
         let supply = Supply {
+            has_compiled: std::cell::Cell::new(false),
             source: &self.source,
             limits: &limits,
             tenant: TenantId::default(),

@@ -140,6 +140,7 @@ impl Nats {
 
 impl Backend for Nats {
     fn submit(&self, dispatch: Arc<Dispatch>) {
+        dispatch.observe_submission();
         self.order(Order::Submit(dispatch));
     }
 

@@ -502,6 +502,7 @@ impl Worker {
             reuse: form.reuse.parse()?,
             owner: self.owners.entry(form.owner).or_default().clone(),
             span: tracing::Span::none(),
+            observer: None,
         };
         let preset = Preset {
             common,

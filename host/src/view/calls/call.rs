@@ -1,13 +1,14 @@
 //! The submission of a call: its arguments, its room in the queue, and the slot of its outcome.
 
-use crate::dispatch::{Answer, DispatchPreset, Pushed, Reply, TaskInput};
+use crate::dispatch::{Answer, CALLS, DispatchPreset, Pushed, Reply, TaskInput};
+use crate::observe::ObservedKind;
 use crate::placement::Eligible;
 use crate::view::handles::task::{Call, Control};
 use crate::view::runs::submit::SubmitError;
 use crate::view::shared::admission::{NoRoom, Permit};
-use crate::view::shared::core::Core;
+use crate::view::shared::core::{Core, Submitted};
 use crate::view::shared::desk::{Entrant, Work};
-use crate::view::shared::maker::{CALLS, Maker, Prepared};
+use crate::view::shared::maker::{Maker, Prepared};
 use crate::view::shared::settings::{TaskSettings, ViewSettings};
 use crate::view::shared::slot::{Done, Slot};
 use crate::view::shared::tenant::{TenantRoom, TenantState};
@@ -123,6 +124,7 @@ impl Core {
                 reuse: settings.task.reuse,
                 owner: settings.owner.clone(),
                 span: tracing::Span::current(),
+                observer: self.events.observer().cloned(),
             },
         }
     }
@@ -236,7 +238,18 @@ impl Core {
                 arguing.elements.is_some(),
             );
         }
-        self.tell_submitted(&slot, &settings.tenant, settings.task.label.as_ref());
+        self.tell_submitted(
+            &slot,
+            &settings.tenant,
+            &Submitted {
+                label: settings.task.label.as_ref(),
+                kind: ObservedKind::Call,
+                module: function.module(),
+                function: function.name(),
+                progress: None,
+                begun,
+            },
+        );
         Ok(Call {
             slot,
             label: settings.task.label.clone(),

@@ -2,6 +2,7 @@
 
 use crate::job::Ending;
 use crate::merge::{Fold, MergeError};
+use crate::observe::TaskRef;
 use crate::view::shared::result::{FailedJob, JobError, JobResult, TaskRecord};
 use crate::view::shared::stats::JobStats;
 use rwasm_sandbox::input::{Changes, InputError};
@@ -13,6 +14,8 @@ use std::time::Duration;
 #[derive(Clone)]
 pub(crate) struct Part {
     pub(crate) value: Packed,
+    /// The run of the task that made it.
+    pub(crate) made_by: TaskRef,
     /// What the handle is told beside the value, where outcomes are delivered.
     pub(crate) told: Option<Box<(Origin, Usage)>>,
 }

@@ -116,6 +116,7 @@ impl Packs {
                 reuse: spec.task.reuse,
                 owner: Owner::default(),
                 span: tracing::Span::none(),
+                observer: None,
             },
             callee,
             dispatch_size: spec.job.dispatch_size,

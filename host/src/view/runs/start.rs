@@ -7,13 +7,14 @@ use super::reader::Reader;
 use super::recording::{InputEntry, JobKind, Recording};
 use super::spec::{JobSpec, ViewKind};
 use super::submit::SubmitError;
-use crate::dispatch::{DispatchPreset, Owner};
+use crate::dispatch::{DispatchPreset, Owner, called};
 use crate::graph::{Dependency, Retry, Terms};
 use crate::job::{Assignment, Machine, Rules};
 use crate::merge::Fold;
+use crate::observe::ObservedKind;
 use crate::placement::Eligible;
 use crate::view::handles::job::Job;
-use crate::view::shared::core::{Core, lock};
+use crate::view::shared::core::{Core, Submitted, lock};
 use crate::view::shared::desk::{Entrant, Work};
 use crate::view::shared::elements::ElementBuffers;
 use crate::view::shared::events::{Event, JobReply, Progress};
@@ -27,6 +28,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 /// A job on its way to its driver.
 #[cfg_attr(
@@ -98,10 +100,7 @@ impl Core {
         let (targets, eligible) = self.targets(new.view)?;
         let engine_count = self.engine_count(targets.as_deref(), &eligible);
         let machine = Machine::new(self.rules(&new, targets.as_deref(), engine_count));
-        let fold = match new.plan.fold {
-            Some(builtin) => Some(Fold::new(builtin, &new.plan.item).map_err(PlanError::from)?),
-            None => None,
-        };
+        let fold = new.fold()?;
         let (events, inbox) = channel();
         let (outcomes, delivered) = tokio::sync::mpsc::channel(WAITING_BATCHES);
         let total = new.pieces.total();
@@ -114,6 +113,8 @@ impl Core {
             self.have_wait(&slot, events.clone(), new.terms(eligible.clone()))?;
         }
         let recording = self.record(&new);
+        let preset = self.preset(&new, slot.job, &span);
+        let kind = new.observed_kind();
         let NewJob {
             plan, task, pieces, ..
         } = new;
@@ -121,19 +122,11 @@ impl Core {
             (Some(keeper), Some(_)) => keeper.noting(pieces),
             _ => pieces,
         };
+        let callee = plan.map;
         let reads_pushed = new.names_values || new.program.module.reads_pushed_values();
         let context = Context {
             plan,
-            preset: DispatchPreset {
-                job: slot.job,
-                account: Arc::clone(&tenant.account),
-                priority: task.priority,
-                program: new.program,
-                setting: new.setting,
-                reuse: task.reuse,
-                owner: new.owner,
-                span: span.clone(),
-            },
+            preset,
             targets,
             engine_count,
             total,
@@ -163,7 +156,18 @@ impl Core {
         let reader = Reader::start(pieces, events.clone()).map_err(SubmitError::Thread)?;
         self.watch_running(&slot, &events);
         let thread = spawn(slot.job, span, Driver::new(context, inbox, begin), reader)?;
-        self.tell_submitted(&slot, &tenant, task.label.as_ref());
+        self.tell_submitted(
+            &slot,
+            &tenant,
+            &Submitted {
+                label: task.label.as_ref(),
+                kind,
+                module: &new.program.module,
+                function: called(&new.program.module, callee),
+                progress: Some(&progress),
+                begun: Instant::now(),
+            },
+        );
         Ok(Job {
             outcomes: delivered,
             ready: VecDeque::new(),
@@ -173,6 +177,21 @@ impl Core {
             detached: Arc::clone(&self.detached),
             driver: Some(thread),
         })
+    }
+
+    /// What all dispatches of the job have in common.
+    fn preset(&self, new: &NewJob<'_>, job: JobId, span: &tracing::Span) -> DispatchPreset {
+        DispatchPreset {
+            job,
+            account: Arc::clone(&new.tenant.account),
+            priority: new.task.priority,
+            program: Arc::clone(&new.program),
+            setting: Arc::clone(&new.setting),
+            reuse: new.task.reuse,
+            owner: new.owner.clone(),
+            span: span.clone(),
+            observer: self.events.observer().cloned(),
+        }
     }
 
     /// The job's record in the history, if there is one.
@@ -251,6 +270,22 @@ impl Core {
 }
 
 impl NewJob<'_> {
+    /// What merges its results in this process, if anything does.
+    fn fold(&self) -> Result<Option<Fold>, PlanError> {
+        let fold = self.plan.fold;
+        Ok(fold
+            .map(|builtin| Fold::new(builtin, &self.plan.item))
+            .transpose()?)
+    }
+
+    /// What kind of job it is, for whoever observes it.
+    fn observed_kind(&self) -> ObservedKind {
+        match self.run {
+            Some(_) => ObservedKind::Run,
+            None => ObservedKind::Map,
+        }
+    }
+
     /// The terms for what the job waits for; its driver takes care of everything else.
     fn terms(&self, eligible: Eligible) -> Terms {
         Terms {

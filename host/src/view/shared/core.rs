@@ -3,7 +3,7 @@
 use super::admission::{Admission, QueueLimits};
 use super::desk::Desk;
 use super::drivers::DetachedDrivers;
-use super::events::Event;
+use super::events::{Event, Progress};
 use super::keeper::Keeper;
 use super::notes::ClusterNotes;
 use super::programs::{Programs, Size};
@@ -12,12 +12,13 @@ use super::slot::{Done, Registry, Slot};
 use super::tenant::{Budget, TenantState, TenantStatus};
 use crate::backend::Backend;
 use crate::events::{ClusterEvent, EventSender};
+use crate::observe::{Advancing, EndedJob, ObservedJob, ObservedKind, Observer, PreparedModule};
 use crate::placement::TenantId;
 use rwasm_sandbox::grants::Grants;
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::note::LogLevel;
 use rwasm_sandbox::sandbox::{
-    CommandLine, LoadError, Module, ModuleHash, Program, Sandbox, Setting, VariantKey,
+    CommandLine, LoadError, Module, ModuleHash, ModuleInfo, Program, Sandbox, Setting, VariantKey,
 };
 use rwasm_value::ids::{EngineId, JobId};
 use std::collections::{BTreeMap, HashMap};
@@ -341,12 +342,23 @@ impl Core {
     ) -> Result<Arc<Program>, LoadError> {
         let key = (module.hash(), variant);
         let _making = Making { core: self, key };
+        let observed = self
+            .events
+            .observer()
+            .map(|observer| (observer, Instant::now()));
         let program = Arc::new(match &self.workshop {
             Workshop::Here(sandbox) => sandbox.program(module, variant, limits, tenant.id())?,
             Workshop::Elsewhere { strict_imports } => {
                 Program::elsewhere(module.clone(), *strict_imports)?
             }
         });
+        if let Some((observer, begun)) = observed.filter(|_| self.is_here()) {
+            observer.prepared(&PreparedModule {
+                module: module.name(),
+                took: begun.elapsed(),
+                was_cached: !program.was_compiled,
+            });
+        }
         let id = tenant.id();
         let size = Size {
             module: module.size(),
@@ -463,13 +475,16 @@ impl Core {
         &self,
         slot: &Slot,
         tenant: &TenantState,
-        label: Option<&Arc<str>>,
+        submitted: &Submitted<'_>,
     ) {
+        if let Some(observer) = self.events.observer() {
+            observe_job(observer, slot, tenant, submitted);
+        }
         if !self.events.is_heard() {
             return;
         }
         let job = slot.job;
-        let label = label.cloned();
+        let label = submitted.label.cloned();
         let tenant = tenant.account.label.clone();
         self.events
             .tell(ClusterEvent::JobSubmitted { job, label, tenant });
@@ -520,6 +535,44 @@ impl Core {
             tenant.pushed.clear(engine);
         }
     }
+}
+
+/// A job that was submitted, as events and observers are told of it.
+pub(crate) struct Submitted<'a> {
+    pub(crate) label: Option<&'a Arc<str>>,
+    pub(crate) kind: ObservedKind,
+    pub(crate) module: &'a ModuleInfo,
+    pub(crate) function: &'a str,
+    /// How far it is; none of a call.
+    pub(crate) progress: Option<&'a Arc<Progress>>,
+    pub(crate) begun: Instant,
+}
+
+fn observe_job(
+    observer: &Arc<dyn Observer>,
+    slot: &Slot,
+    tenant: &TenantState,
+    submitted: &Submitted<'_>,
+) {
+    let progress = submitted.progress.map(Arc::clone);
+    observer.job_submitted(&ObservedJob {
+        job: slot.job,
+        kind: submitted.kind,
+        label: submitted.label,
+        tenant: tenant.account.label.as_ref(),
+        module: submitted.module.name(),
+        function: submitted.function,
+        progress: progress.map(|progress| progress as Arc<dyn Advancing>),
+    });
+    let (job, begun, observer) = (slot.job, submitted.begun, Arc::clone(observer));
+    slot.watch(move |done| {
+        let since = done.at.saturating_duration_since(begun);
+        observer.job_ended(&EndedJob {
+            job,
+            success: done.success,
+            wall_time: done.wall_time.unwrap_or(since),
+        });
+    });
 }
 
 pub(crate) type Running = HashMap<JobId, Sender<Event>>;

@@ -2,6 +2,7 @@
 
 use super::result::{FailedJob, JobProgress};
 use crate::dispatch::{Answer, Reply};
+use crate::observe::{Advance, Advancing};
 use crate::placement::Eligible;
 use rwasm_sandbox::input::InputError;
 use rwasm_sandbox::outcome::Failure;
@@ -73,6 +74,19 @@ impl Progress {
             input_ended: self.input_ended.load(Ordering::Relaxed),
             bytes_total: self.bytes_total,
             tasks_total: self.tasks_total,
+        }
+    }
+}
+
+impl Advancing for Progress {
+    fn now(&self) -> Advance {
+        let now = Self::now(self);
+        let read = now.input_ended.then_some(now.chunks_read);
+        Advance {
+            done: now.chunks_done,
+            total: now.tasks_total.or(read),
+            bytes_done: now.bytes_done,
+            bytes_total: now.bytes_total,
         }
     }
 }

@@ -7,12 +7,9 @@ use crate::placement::Eligible;
 use rwasm_sandbox::element::ElementSink;
 use rwasm_sandbox::note::Listener;
 use rwasm_sandbox::sandbox::Callee;
-use rwasm_value::ids::{DispatchId, JobId};
+use rwasm_value::ids::DispatchId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Calls take turns with jobs as one job does, however many there are.
-pub(crate) const CALLS: JobId = JobId(u64::MAX);
 
 /// What all calls of one function by one view have in common.
 #[derive(Clone)]

@@ -87,6 +87,8 @@ pub(crate) struct Done {
     /// Where it ran.
     pub(crate) engines: Vec<EngineId>,
     pub(crate) at: Instant,
+    /// How long a job of many tasks took, as its figures say.
+    pub(crate) wall_time: Option<Duration>,
 }
 
 impl Done {
@@ -98,6 +100,7 @@ impl Done {
             engines: outcome.usage.engine.into_iter().collect(),
             outcome: Some(outcome),
             at: Instant::now(),
+            wall_time: None,
         }
     }
 
@@ -110,13 +113,19 @@ impl Done {
     }
 
     /// The end of a job of many tasks.
-    pub(crate) fn job(success: bool, usage: JobUsage, engines: Vec<EngineId>) -> Self {
+    pub(crate) fn job(
+        success: bool,
+        usage: JobUsage,
+        engines: Vec<EngineId>,
+        wall_time: Duration,
+    ) -> Self {
         Self {
             outcome: None,
             success,
             usage,
             engines,
             at: Instant::now(),
+            wall_time: Some(wall_time),
         }
     }
 

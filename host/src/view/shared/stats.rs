@@ -1,6 +1,7 @@
 //! The figures of a job.
 
 use crate::events::JobUsage;
+use crate::observe::Histogram;
 use rwasm_sandbox::outcome::{Log, Usage};
 use rwasm_value::ids::EngineId;
 use std::collections::BTreeMap;
@@ -36,6 +37,8 @@ pub struct JobStats {
     pub usage: JobUsage,
     /// What the tasks that succeeded wrote to stderr.
     pub stderr: StderrStats,
+    /// How long tasks ran, in nanoseconds.
+    pub run_times: Histogram,
 }
 
 /// What tasks that succeeded wrote to stderr.
@@ -109,6 +112,8 @@ impl JobStats {
         self.merges += u64::from(is_merge);
         self.retries += u64::from(usage.attempt > 1);
         self.serial_time += usage.run_time;
+        let run_time = u64::try_from(usage.run_time.as_nanos()).unwrap_or(u64::MAX);
+        self.run_times.add(run_time);
         self.peak_memory = self.peak_memory.max(usage.peak_memory);
         let Some(engine) = usage.engine else { return };
         let engine = self.engines.entry(engine).or_default();

@@ -352,7 +352,7 @@ impl Again<'_> {
         printed: &Printed,
         signals: &Signals,
     ) -> Result<(), CliError> {
-        refuse_same(printed.output.as_deref(), None)?;
+        refuse_same(&[("--output", printed.output.as_deref())])?;
         let output = Output::open(printed.output.as_deref())?;
         let mut cluster = RunningCluster::of_this_process(bounded(builder)?)?;
         let (mut inputs, mut lists) = (Vec::new(), Vec::new());

@@ -24,7 +24,7 @@ pub(super) fn result(key: JobKey, arguments: &ResultArguments) -> Result<(), Cli
     let job = history.job(key).map_err(CliError::History)?;
     let format = Formats::of(&job, arguments.printed.format);
     let path = arguments.printed.output.as_deref();
-    refuse_same(path, None)?;
+    refuse_same(&[("--output", path)])?;
     let output = || Output::open(path);
     if let Some(index) = arguments.task {
         let task = history.task(key, index).map_err(CliError::History)?;

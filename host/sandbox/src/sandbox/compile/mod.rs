@@ -23,6 +23,7 @@ use compiler::Compiler;
 use helper::{CodeKind, HelperError, Helpers, Passed, Task};
 use rwasm_value::ids::TenantId;
 use sealed::{sealed, whole};
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::Path;
@@ -142,6 +143,8 @@ pub(super) struct Supply<'a> {
     pub(super) tenant: TenantId,
     /// The code, if it was compiled elsewhere.
     pub(super) given: Option<&'a File>,
+    /// Whether anything was compiled, so that not all of it was in the cache.
+    pub(super) has_compiled: Cell<bool>,
 }
 
 impl CodeSource {
@@ -241,6 +244,7 @@ impl Supply<'_> {
         if let Some(code) = self.source.cached(&variant.engine, &name) {
             return Ok(code);
         }
+        self.has_compiled.set(true);
         match &self.source.compiler {
             Compiler::InProcess => {
                 let code = C::compile(&variant.engine, &bytes()?)

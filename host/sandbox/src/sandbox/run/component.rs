@@ -35,6 +35,7 @@ pub(super) async fn call(
                 Some(instance) => instance,
                 None => code.instance.instantiate_async(&mut *store).await?,
             };
+            request.surroundings.mark_instantiated();
             let function = &module.functions()[idx];
             let export = match &code.functions[idx] {
                 Exports::One(export) => export,
@@ -91,12 +92,14 @@ async fn run_program(
     match &code.command {
         Some(Command::Preview2(program)) => {
             let instance = program.instantiate_async(&mut *store).await?;
+            request.surroundings.mark_instantiated();
             let ran = instance.wasi_cli_run().call_run(&mut *store).await;
             exited(ran, store, request)?;
             Ok(core::program_output(store))
         }
         Some(Command::Preview3(program)) => {
             let program = program.instantiate_async(&mut *store).await?;
+            request.surroundings.mark_instantiated();
             concurrent::run_program(store, &program, request).await
         }
         None => {
@@ -182,6 +185,7 @@ async fn call_with(
         Ok(()) => {}
         Err(error) => return Err(called(error, function)),
     }
+    request.surroundings.mark_called();
     let mut out = Writer::default();
     if let Some(ty) = &function.result {
         let limit = request.setting.limits.output.as_usize();

@@ -48,6 +48,7 @@ pub(super) async fn call(
             Err(stop) => return Err(stop),
         },
     };
+    request.surroundings.mark_instantiated();
     match request.callee {
         Callee::Command => {
             let value = run_program(code, store, &instance, request).await?;
@@ -166,6 +167,7 @@ async fn run_program(
         Err(error) if is_success(&error, request) => {}
         Err(error) => return Err(error.into()),
     }
+    request.surroundings.mark_called();
     Ok(program_output(store))
 }
 
@@ -228,6 +230,7 @@ impl TypedCall<'_> {
             Err(error) if error.is::<I32Exit>() => return Err(self.exited(&error)),
             Err(error) => return Err(error.into()),
         }
+        self.request.surroundings.mark_called();
         let limits = &self.request.setting.limits;
         let payload = match &self.signature.result {
             None => Vec::new(),

@@ -142,6 +142,7 @@ impl PlainCall<'_> {
     ) -> Result<(), Stop> {
         let callee = instance.function(store, self.bound)?;
         invoke(self.code.waits, store, callee, params, results).await?;
+        self.request.surroundings.mark_called();
         Ok(())
     }
 

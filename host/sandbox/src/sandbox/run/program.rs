@@ -45,6 +45,9 @@ pub struct Program {
     #[doc(hidden)]
     pub module: ModuleInfo,
     made: Made,
+    /// Whether its code was compiled for it, and not in the cache.
+    #[doc(hidden)]
+    pub was_compiled: bool,
 }
 
 /// What there is to run.
@@ -146,6 +149,7 @@ impl Program {
         Ok(Self {
             module: module.info().clone(),
             made: Made::Here(Compiled { variant, code }),
+            was_compiled: false,
         })
     }
 
@@ -170,6 +174,7 @@ impl Program {
         Self {
             module: module.info().clone(),
             made: Made::Elsewhere(module),
+            was_compiled: false,
         }
     }
 
@@ -230,6 +235,7 @@ impl Program {
         Ok(Self {
             module: self.module,
             made: Made::Portable(portable),
+            was_compiled: self.was_compiled,
         })
     }
 

@@ -8,13 +8,15 @@ use crate::grants::Grants;
 use crate::input::Chunk;
 use crate::limits::Limits;
 use crate::note::{Listener, Notes, Recorder};
-use crate::outcome::{Failure, Logs};
+use crate::outcome::{Failure, Logs, Phases};
 use crate::pushed::PushedValues;
 use crate::sandbox::module::Callee;
 use rwasm_value::ids::EngineId;
 use rwasm_value::value::Packed;
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// The arguments of the call.
 #[derive(Clone, Debug)]
@@ -106,6 +108,63 @@ pub struct Surroundings {
     pub recorder: Option<Arc<dyn Recorder>>,
     /// Who reads the elements of its result while it runs; otherwise they are gathered into a value.
     pub elements: Option<Arc<dyn ElementSink>>,
+    /// Where the ends of its phases are marked, if anybody wants to know.
+    pub phases: Option<Arc<PhaseMarks>>,
+}
+
+/// When the phases of a task ended, as far as they have.
+#[doc(hidden)]
+pub struct PhaseMarks {
+    started: Instant,
+    /// In nanoseconds since then; 0 while it has not ended.
+    instantiated: AtomicU64,
+    called: AtomicU64,
+}
+
+impl PhaseMarks {
+    /// Of a task that starts then.
+    #[must_use]
+    pub fn since(started: Instant) -> Self {
+        Self {
+            started,
+            instantiated: AtomicU64::new(0),
+            called: AtomicU64::new(0),
+        }
+    }
+
+    fn mark(&self, phase: &AtomicU64) {
+        let time = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        phase.store(time.max(1), Ordering::Relaxed);
+    }
+
+    /// Returns what was marked.
+    #[must_use]
+    pub fn phases(&self) -> Phases {
+        let time = |phase: &AtomicU64| match phase.load(Ordering::Relaxed) {
+            0 => None,
+            time => Some(Duration::from_nanos(time)),
+        };
+        Phases {
+            instantiated: time(&self.instantiated),
+            called: time(&self.called),
+        }
+    }
+}
+
+impl Surroundings {
+    /// The task has its instance.
+    pub(in crate::sandbox) fn mark_instantiated(&self) {
+        if let Some(marks) = &self.phases {
+            marks.mark(&marks.instantiated);
+        }
+    }
+
+    /// Its function has returned.
+    pub(in crate::sandbox) fn mark_called(&self) {
+        if let Some(marks) = &self.phases {
+            marks.mark(&marks.called);
+        }
+    }
 }
 
 impl Setting {
@@ -138,6 +197,7 @@ impl Surroundings {
             listener: None,
             recorder: None,
             elements: None,
+            phases: None,
         }
     }
 }

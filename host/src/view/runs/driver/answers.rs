@@ -4,6 +4,7 @@ use super::Driver;
 use crate::dispatch::Answer;
 use crate::graph::Retry;
 use crate::job::{Failed, Finished, ReportFate, Retry as Again, TaskId};
+use crate::observe::TaskRef;
 use crate::view::runs::ending::{Fault, Part};
 use crate::view::shared::result::TaskRecord;
 use rwasm_sandbox::outcome::{Attempt, FailureCode, Origin, Outcome};
@@ -22,15 +23,27 @@ impl Driver {
         let is_last = flight.unanswered == 0;
         let tasks = flight.tasks.iter().skip(answer.first);
         let tasks: Vec<_> = tasks.take(answer.outcomes.len()).cloned().collect();
+        let mut made_by = TaskRef {
+            dispatch: answer.dispatch,
+            place: u32::try_from(answer.first).unwrap_or(u32::MAX),
+        };
         for ((id, origin), outcome) in tasks.into_iter().zip(answer.outcomes) {
-            self.task_finished(id, origin, outcome, is_merge);
+            self.task_finished(id, origin, outcome, made_by, is_merge);
+            made_by.place = made_by.place.saturating_add(1);
         }
         if is_last {
             self.flights.0.remove(&answer.dispatch);
         }
     }
 
-    fn task_finished(&mut self, id: TaskId, origin: Origin, mut outcome: Outcome, is_merge: bool) {
+    fn task_finished(
+        &mut self,
+        id: TaskId,
+        origin: Origin,
+        mut outcome: Outcome,
+        made_by: TaskRef,
+        is_merge: bool,
+    ) {
         let index = ChunkIndex(origin.index);
         if !is_merge && let Some(earlier) = self.earlier.remove(&index) {
             outcome.usage.earlier = earlier;
@@ -55,7 +68,7 @@ impl Driver {
         let recording = self.recording.as_ref().filter(|_| !is_merge);
         let entry = recording.map(|recording| recording.entry(&origin, result, usage));
         let printed = result.is_ok().then(|| usage.logs.clone()).flatten();
-        let report = self.report(id, origin, outcome, is_merge);
+        let report = self.report(id, origin, outcome, made_by, is_merge);
         let verdict = self.machine.finished(report);
         if let Some(logs) = printed.filter(|_| verdict == ReportFate::Final) {
             self.stats.stderr.add(index.0, &logs.stderr);
@@ -82,6 +95,7 @@ impl Driver {
         id: TaskId,
         origin: Origin,
         outcome: Outcome,
+        made_by: TaskRef,
         is_merge: bool,
     ) -> Finished<Part, Fault> {
         let Outcome { result, usage } = outcome;
@@ -94,7 +108,11 @@ impl Driver {
             Ok(value) => {
                 let is_delivered = !is_merge && self.context.plan.gives_outcomes();
                 let told = is_delivered.then(|| Box::new((origin, usage)));
-                Ok(Part { value, told })
+                Ok(Part {
+                    value,
+                    made_by,
+                    told,
+                })
             }
             Err(failure) => Err(Failed {
                 retry: if origin.is_stream() {

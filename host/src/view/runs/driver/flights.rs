@@ -85,8 +85,14 @@ impl Driver {
         let mut tasks = Vec::with_capacity(hand_over.tasks.len());
         let mut flying = Vec::with_capacity(hand_over.tasks.len());
         let mut is_merge = false;
+        let mut parts = Vec::new();
         for task in hand_over.tasks {
-            is_merge |= matches!(task.work, Work::Reduce(..));
+            if let Work::Reduce(_, merged) = &task.work {
+                is_merge = true;
+                if context.preset.observer.is_some() {
+                    parts.extend(merged.iter().map(|part| part.made_by));
+                }
+            }
             let (made, origin) = self.task(task.work, task.attempt);
             tasks.push(made);
             flying.push((task.id, origin));
@@ -109,6 +115,8 @@ impl Driver {
         if is_merge {
             dispatch.stage = Stage::Reduce;
         }
+        dispatch.is_merged = !context.plan.gives_outcomes();
+        dispatch.parts = parts;
         dispatch.pushed.clone_from(&context.pushed);
         dispatch.listener = Some(Arc::clone(&context.slot) as Arc<dyn Listener>);
         if let Some(elements) = context.elements.as_ref().filter(|_| !is_merge) {

@@ -23,6 +23,7 @@ use crate::graph::Retry;
 use crate::job::assign::blocks;
 use crate::job::{ChunkFacts, Decision, Ending, Machine, ReadRequest, TaskId};
 use crate::merge::Fold;
+use crate::observe::{ObservedMerge, TaskRef};
 use crate::placement::Eligible;
 use crate::timers::Timers;
 use crate::view::shared::elements::ElementBuffers;
@@ -40,7 +41,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// What a job is, for as long as it runs.
 pub(crate) struct Context {
@@ -125,6 +126,40 @@ pub(crate) struct Driver {
     records: Vec<TaskRecord>,
     /// What it has in the queue of its tenant.
     room: Option<TenantRoom>,
+    /// Results that are being merged here, if that is observed.
+    merging: Option<Merging>,
+}
+
+/// Results that are merged one after the other, for whoever observes that.
+struct Merging {
+    started: SystemTime,
+    clock: Instant,
+    parts: Vec<TaskRef>,
+}
+
+impl Merging {
+    fn begin() -> Self {
+        Self {
+            started: SystemTime::now(),
+            clock: Instant::now(),
+            parts: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, made_by: TaskRef) {
+        self.parts.push(made_by);
+    }
+
+    fn end(self, preset: &DispatchPreset) {
+        if let Some(observer) = &preset.observer {
+            observer.merged(&ObservedMerge {
+                job: preset.job,
+                started: self.started,
+                took: self.clock.elapsed(),
+                parts: &self.parts,
+            });
+        }
+    }
 }
 
 /// Events that are taken in before deciding anew.
@@ -154,6 +189,7 @@ impl Driver {
             earlier: HashMap::new(),
             records: Vec::new(),
             room: begin.room,
+            merging: None,
             context,
         }
     }
@@ -171,7 +207,7 @@ impl Driver {
         // Whoever hears of the end finds nothing of it in the queue.
         self.room = None;
         let engines = self.stats.engines.keys().copied().collect();
-        let usage = self.stats.usage;
+        let (usage, wall_time) = (self.stats.usage, self.stats.wall_time);
         let context = self.context;
         let result = conclude(
             ending,
@@ -193,7 +229,9 @@ impl Driver {
         let success = result
             .as_ref()
             .is_ok_and(|result| result.failures == 0 || !context.failures_count);
-        context.slot.fill(Done::job(success, usage, engines));
+        context
+            .slot
+            .fill(Done::job(success, usage, engines, wall_time));
         result
     }
 
@@ -348,6 +386,14 @@ impl Driver {
 
     /// Does what the machine decides; its last decision ends the job.
     fn decide(&mut self) -> Option<Ending<Part, Fault, Stopped>> {
+        let ending = self.do_what_is_decided();
+        if let Some(merging) = self.merging.take() {
+            merging.end(&self.context.preset);
+        }
+        ending
+    }
+
+    fn do_what_is_decided(&mut self) -> Option<Ending<Part, Fault, Stopped>> {
         while let Some(decision) = self.machine.next_decision() {
             match decision {
                 Decision::Dispatch(dispatch) => self.dispatch(dispatch),
@@ -372,12 +418,17 @@ impl Driver {
     fn emit(&mut self, index: ChunkIndex, result: Result<Part, Fault>) {
         match (result, &mut self.fold) {
             (Ok(part), Some(fold)) => {
+                if self.context.preset.observer.is_some() {
+                    self.merging
+                        .get_or_insert_with(Merging::begin)
+                        .add(part.made_by);
+                }
                 if let Err(error) = fold.push(&part.value) {
                     self.machine.stop(Stopped::Merge(error));
                 }
             }
             (Err(_), Some(_)) => {}
-            (Ok(Part { value, told }), None) => {
+            (Ok(Part { value, told, .. }), None) => {
                 debug_assert!(told.is_some(), "outcome {index} is delivered");
                 if let Some(told) = told {
                     let (origin, usage) = *told;

@@ -103,6 +103,7 @@ impl Desk {
             listener,
             recorder: _,
             elements: _,
+            phases: _,
         } = surroundings;
         // A deterministic outcome must not depend on where the task runs.
         let (told_engine, engine_count) = if setting.deterministic {
