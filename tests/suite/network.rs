@@ -230,7 +230,7 @@ fn what_hangs_ends_with_the_tasks_time_and_its_sockets_with_it() {
     let view = cluster.load_balanced_view();
     let view = view.limits(limits).grants(grants).blocking();
     let mut before = None;
-    for _ in 0..3 {
+    for round in 0..4 {
         for error in [
             view.apply(&tcp, ("127.0.0.1", silent.port(), "hello"))
                 .expect_err("it hangs"),
@@ -240,6 +240,10 @@ fn what_hangs_ends_with_the_tasks_time_and_its_sockets_with_it() {
             assert!(error.to_string().contains("time limit"), "{error}");
         }
         silent.forget();
+        if round == 0 {
+            // Behind a boundary, the engine has a spare worker from then on.
+            continue;
+        }
         let before = *before.get_or_insert_with(open_files);
         until("its sockets are closed", || open_files() <= before);
     }
