@@ -105,7 +105,7 @@ fn a_lane_that_nobody_serves_is_warned_of() {
     assert!(
         at(&server, program().arg("status"))
             .output()
-            .contains("1 done, 0 failed")
+            .contains("1 task done, 0 failed")
     );
     join(&server, "-n 1 -q --lane gpu --exit-when-idle 1s")
         .end()

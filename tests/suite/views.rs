@@ -275,6 +275,7 @@ fn the_stats_have_a_line_for_each_figure_and_engine() {
         "input",
         "wall time",
         "serial time",
+        "run times",
         "speed-up",
         "efficiency",
         "peak memory",

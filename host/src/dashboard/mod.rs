@@ -18,8 +18,7 @@ use crate::observe::{
 };
 use std::io::{self, Read as _};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// The bytes of a token.
@@ -45,8 +44,9 @@ struct Serving {
     board: Board,
     metrics: Metrics,
     url: String,
-    stop: Mutex<Option<oneshot::Sender<()>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Dropped with it, which ends the page's thread. Nobody waits for that: the last clone may go with a thread of the cluster
+    /// from which the page has just asked something.
+    _stop: oneshot::Sender<()>,
 }
 
 /// The page cannot be served.
@@ -106,7 +106,7 @@ impl Dashboard {
             .enable_all()
             .build()
             .map_err(DashboardError::Start)?;
-        let thread = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("rwasm-page".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
@@ -123,8 +123,7 @@ impl Dashboard {
             board,
             metrics,
             url,
-            stop: Mutex::new(Some(stop)),
-            thread: Mutex::new(Some(thread)),
+            _stop: stop,
         })))
     }
 
@@ -132,16 +131,6 @@ impl Dashboard {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.0.url
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        drop(rwasm_sandbox::lock::lock(&self.stop).take());
-        if let Some(thread) = rwasm_sandbox::lock::lock(&self.thread).take() {
-            // It has no result.
-            let _ = thread.join();
-        }
     }
 }
 

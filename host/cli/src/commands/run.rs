@@ -12,7 +12,7 @@ use crate::output::summary::Summary;
 use crate::pipeline::durable;
 use crate::pipeline::{
     EitherJob, Ended, InputFiles, Plan, Progress, RunningElements, RunningJob, Settings, Wording,
-    carry_out, read_module, reading,
+    carry_out, is_stdin, read_module, reading,
 };
 use crate::text::counted;
 #[cfg(feature = "nats")]
@@ -20,6 +20,7 @@ use rwasm_cluster::durable::{DurableJobs, DurableSettings};
 use rwasm_cluster::{
     Cluster, Input, InvalidUtf8, Job, JobSpec, Merge, Module, PlanError, SubmitError,
 };
+use std::path::{Path, PathBuf};
 
 /// Runs a job and prints what comes of it.
 pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), CliError> {
@@ -61,6 +62,8 @@ impl Run {
         }
         let format = RunFormat::new(settings.output.format, &merge);
         format.check(&spec, &module)?;
+        let named = files.paths().filter(|path| !is_stdin(path));
+        let named = named.map(Path::to_owned).collect();
         let inputs = files.open(&module, arguments)?;
         Ok(Self {
             module,
@@ -70,14 +73,9 @@ impl Run {
             format,
             elements: settings.output.elements,
             is_quiet: settings.output.is_quiet,
-            files: files(arguments.inputs.iter()),
+            files: named,
         })
     }
-}
-
-/// Those that are no stream.
-fn files<'a>(inputs: impl Iterator<Item = &'a PathBuf>) -> Vec<PathBuf> {
-    inputs.filter(|path| !is_stdin(path)).cloned().collect()
 }
 
 impl Plan for Run {

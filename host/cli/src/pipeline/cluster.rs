@@ -125,7 +125,7 @@ impl ClusterSettings {
 impl ClusterSettings {
     /// Whether the engines are of this process.
     pub(super) fn are_here(&self) -> bool {
-        matches!(self.engines, EnginesOf::ThisProcess)
+        matches!(self.engines, EnginesOf::ThisProcess { .. })
     }
 
     /// Has this observer told of the tasks.

@@ -85,7 +85,7 @@ pub fn boundary_layers(program: &Path) -> io::Result<Vec<BoundaryLayer>> {
         ready_below: EngineId(u32::MAX),
         is_checked: true,
         keeps_spares: false,
-        report: Arc::new(BoundaryReport::new(EventSender::new())),
+        report: Arc::new(BoundaryReport::new(EventSender::new(None))),
     };
     let mut process = Process::start(&settings, EngineId(0), first, None, false)?;
     process
