@@ -209,7 +209,7 @@ fn an_input_that_cannot_be_read_is_a_failure_that_a_job_may_tolerate() {
 /// Runs a word count of a file and a FIFO, and changes the file while the job waits for the FIFO.
 fn changed(change: impl FnOnce(&Path)) -> std::process::Output {
     let dir = folder();
-    let path = file(&dir, "growing.txt", "one two\n");
+    let path = file(&dir, "growing.txt", "fox two\n");
     let fifo = dir.path().join("fifo");
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, mode).expect("a FIFO can be made");
@@ -230,7 +230,7 @@ fn a_file_that_changes_while_it_is_read_is_noticed() {
     if only_here("a file is read when its task is sent") {
         return;
     }
-    let output = changed(|path| fs::write(path, "two one\n").expect("it can be written"));
+    let output = changed(|path| fs::write(path, "two fox\n").expect("it can be written"));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(14), "{stderr}");
     assert!(
@@ -247,7 +247,7 @@ fn a_file_that_changes_while_it_is_read_is_noticed() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{stderr}");
     assert!(stderr.contains("1 input became longer"), "{stderr}");
-    assert_eq!(output.stdout, b"one\t1\nthree\t1\ntwo\t1\n");
+    assert_eq!(output.stdout, b"fox\t1\nthree\t1\ntwo\t1\n");
 }
 
 #[test]

@@ -170,7 +170,6 @@ const COMMON: [&str; 7] = [
 /// Map a module over inputs, merge the results and print them.
 #[derive(Args, Debug)]
 #[command(
-    allow_negative_numbers = true,
     before_help = "Examples:
   rwasm-cluster run wordcount.wasm -j 4 book.txt          on four engines
   rwasm-cluster run wordcount.wasm - < book.txt           stdin, not a file

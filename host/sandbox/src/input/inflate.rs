@@ -31,9 +31,11 @@ pub(super) enum Compression {
 }
 
 impl Compression {
-    const ALL: [(Self, &'static [u8]); 4] = [
+    const ALL: [(Self, &'static [u8]); 5] = [
         (Self::Gzip, b"\x1f\x8b\x08"),
         (Self::Zstd, b"\x28\xb5\x2f\xfd"),
+        // A frame to be skipped, as parallel compressors write at the start of each part.
+        (Self::Zstd, b"\x50\x2a\x4d\x18"),
         (Self::Bzip2, b"BZh"),
         (Self::Xz, b"\xfd7zXZ\0"),
     ];
