@@ -382,6 +382,13 @@ impl Arguments {
             file.check(&settable::by_any(&command, &CONFIGURED), settable::refusal)?;
         }
         let is_short = std::env::args_os().any(|word| word == "-h");
+        // Values of its options may be, but no input is a negative number, and `-0` is an option.
+        command = command.mut_subcommand("run", |run| {
+            run.mut_args(|argument| {
+                let may_be = argument.get_action().takes_values() && !argument.is_positional();
+                argument.allow_negative_numbers(may_be)
+            })
+        });
         for name in CONFIGURED {
             command = command.mut_subcommand(name, |command| briefly(command, is_short));
             // As in `start -n 4`. An argument of `call` may be `-nan`.

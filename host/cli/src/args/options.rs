@@ -41,7 +41,7 @@ pub(crate) struct TaskOptions {
     ///
     /// A range includes its end. `call` calls the function on each of these engines and prints one
     /// result per engine, in the order given; `run` and `map` spread their tasks over them.
-    #[arg(long, value_name = "IDS", allow_negative_numbers = true, value_parser = read::<Targets>, env = "RWASM_TARGETS", hide_env = true, help_heading = PLACE)]
+    #[arg(long, value_name = "IDS", value_parser = read::<Targets>, env = "RWASM_TARGETS", hide_env = true, help_heading = PLACE)]
     pub(crate) targets: Option<Targets>,
 
     #[cfg(feature = "nats")]

@@ -209,7 +209,7 @@ impl Listening<'_> {
             }
             let mut pause = LOOK;
             if silent > PATIENT {
-                let left = self.until.and_then(|until| until.left());
+                let left = self.until.and_then(Awake::left);
                 pause = left.map_or(RARE_LOOK, |left| left.clamp(LOOK, RARE_LOOK));
             }
             let look = now + pause;

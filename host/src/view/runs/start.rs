@@ -118,10 +118,7 @@ impl Core {
         let NewJob {
             plan, task, pieces, ..
         } = new;
-        let pieces = match (&self.keeper, &recording) {
-            (Some(keeper), Some(_)) => keeper.noting(pieces),
-            _ => pieces,
-        };
+        let pieces = self.noting(pieces, recording.is_some());
         let callee = plan.map;
         let reads_pushed = new.names_values || new.program.module.reads_pushed_values();
         let context = Context {
@@ -177,6 +174,14 @@ impl Core {
             detached: Arc::clone(&self.detached),
             driver: Some(thread),
         })
+    }
+
+    /// The pieces, noted for the history if the job is recorded.
+    fn noting(&self, pieces: Box<dyn Pieces>, is_recorded: bool) -> Box<dyn Pieces> {
+        match &self.keeper {
+            Some(keeper) if is_recorded => keeper.noting(pieces),
+            _ => pieces,
+        }
     }
 
     /// What all dispatches of the job have in common.
