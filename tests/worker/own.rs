@@ -7,8 +7,8 @@ use rwasm_boundary::descriptors::Channel;
 use rwasm_boundary::ring::{Duplex, Received, Sizes};
 use rwasm_boundary::slate::Slate;
 use rwasm_cluster::{
-    Boundary, ByteSize, Callable, Cluster, ClusterBuilder, FailureCode, Grants, Limits, Module,
-    Reuse,
+    Boundary, ByteSize, Callable, Cluster, ClusterBuilder, FailureCode, Grants, Limits,
+    LoadBalancedView, Module, Reuse,
 };
 use std::collections::BTreeSet;
 use std::fs;
@@ -188,9 +188,10 @@ fn grants_and_variants() {
         view.clone().grants(grants),
         view.limits(limits),
     ];
+    // A worker with grants is for one view.
+    let views = views.map(LoadBalancedView::blocking);
     let run = || {
         for view in &views {
-            let view = view.clone().blocking();
             assert_eq!(view.apply(&count(), ()).expect("it runs"), 1);
         }
         workers()
