@@ -18,7 +18,7 @@ use rwasm_value::value::PackedArgument;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Instant, SystemTime};
 
@@ -286,6 +286,8 @@ struct Course {
     /// How many of its tasks have been answered, or [`CLOSED`].
     answered: AtomicUsize,
     gate: AtomicU8,
+    /// Whether whoever observes it knows that an engine of this process has begun it.
+    is_seen_to_run: AtomicBool,
 }
 
 /// All tasks are answered, whatever is still said of them.
@@ -375,6 +377,7 @@ impl Dispatch {
     /// The same, that an engine of this process has begun it.
     pub(crate) fn observe_begin(&self) {
         if let Some(observer) = &self.observer {
+            self.course.is_seen_to_run.store(true, Ordering::Relaxed);
             observer.begun(&self.observed());
         }
     }
@@ -408,7 +411,7 @@ impl Dispatch {
             is_merged: self.is_merged,
             parts: &self.parts,
             queued: self.queued,
-            has_begun: self.course.gate.load(Ordering::Relaxed) == BEGUN,
+            has_begun: self.course.is_seen_to_run.load(Ordering::Relaxed),
         }
     }
 

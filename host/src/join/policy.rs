@@ -254,6 +254,8 @@ impl EnginePolicy {
         limits.handles = limits.handles.min(4096);
         limits.files = limits.files.min(1_000_000);
         limits.compiled = limits.compiled.min(default.compiled);
+        // Of inputs that its own host inflates; those of jobs are inflated where they are submitted.
+        limits.inflated = limits.inflated.min(default.inflated);
         limits
     }
 

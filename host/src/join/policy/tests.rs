@@ -218,6 +218,7 @@ fn every_limit_has_a_bound() {
         &mut limits.module,
         &mut limits.compile_memory,
         &mut limits.compiled,
+        &mut limits.inflated,
     ] {
         *size = large;
     }
