@@ -39,14 +39,16 @@ pub(crate) const TESTS: [(&str, fn()); 7] = [
     ("a spare worker waits for the next tenant", spare),
 ];
 
+// What a function uses of its fuel is known when it calls another.
 const MODULE: &str = r#"(module
     (global $count (mut i32) (i32.const 0))
     (func (export "count") (result i32)
         (global.set $count (i32.add (global.get $count) (i32.const 1)))
         global.get $count)
     (func (export "spin-at") (param i32 i32) (result i32)
-        (if (i32.eq (local.get 0) (local.get 1)) (then (loop $again (br $again))))
-        local.get 0))"#;
+        (if (i32.eq (local.get 0) (local.get 1)) (then (loop $again (call $nothing) (br $again))))
+        local.get 0)
+    (func $nothing))"#;
 
 fn builder() -> ClusterBuilder {
     let own = std::env::current_exe().expect("this program has a path");
