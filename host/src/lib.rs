@@ -110,6 +110,10 @@ mod within;
 // Looking for a message for a moment before a thread sleeps.
 mod spin;
 
+// Small pages over HTTP.
+#[cfg(any(feature = "dashboard", feature = "nats"))]
+mod http_server;
+
 // Engines, in this process or elsewhere, and the way to them.
 mod backend;
 

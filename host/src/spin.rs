@@ -3,10 +3,10 @@
 //! Whoever has just had a call expects the next one soon. It looks again and again, and offers its processor to others in
 //! between; when nothing comes it sleeps, so that an idle cluster costs nothing.
 
-use std::hint;
+use rwasm_boundary::spin;
+use std::convert::Infallible;
 use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, TryRecvError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A dispatch of at most so many tasks that takes no longer than this is a call of little work.
 const FEW: usize = 4;
@@ -17,9 +17,6 @@ pub(crate) const ANSWER: Duration = Duration::from_micros(50);
 
 /// and how long the next call: engines may get them in turn.
 pub(crate) const CALL: Duration = Duration::from_micros(250);
-
-/// How often it is looked between two readings of the clock, each of which takes about as long as a look.
-const LOOKS: u32 = 32;
 
 /// How long to look for the next after a dispatch of so many tasks, which took so long.
 pub(crate) fn after(tasks: usize, took: Duration) -> Duration {
@@ -61,29 +58,15 @@ pub(crate) fn receive_within<T>(
 
 /// Looks for that long, or until it is there. Whether it is.
 pub(crate) fn until(spin: Duration, mut is_there: impl FnMut() -> bool) -> bool {
-    if spin.is_zero() {
-        return false;
-    }
-    let end = Instant::now() + spin;
-    loop {
-        for _ in 0..LOOKS {
-            if is_there() {
-                return true;
-            }
-            hint::spin_loop();
-        }
-        if Instant::now() >= end {
-            return false;
-        }
-        // Who is waited for may want this processor.
-        thread::yield_now();
-    }
+    let looked = spin::until(spin, || Ok::<_, Infallible>(is_there()));
+    looked.unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::mpsc::channel;
+    use std::thread;
 
     #[test]
     fn what_is_there_is_received_and_an_end_is_one() {

@@ -23,7 +23,7 @@ const LIBRARY: [&[&str]; 18] = [
     &["graph"],
     &["job"],
     &["merge", "placement"],
-    &["spin", "timers", "within"],
+    &["http_server", "spin", "timers", "within"],
     &["events", "feed", "observe"],
     &["capacity"],
 ];

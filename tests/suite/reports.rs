@@ -1,10 +1,8 @@
 //! The report on a job: written however the job ends, with what ended it.
 
-use crate::support::{Cli, call, file, folder, map, program, run};
+use crate::support::{Cli, call, file, folder, interrupt_after_a_line, map, program, run};
 use serde_json::{Value as Json, json};
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Stdio;
 
 fn report(path: &Path) -> Json {
     let text = std::fs::read_to_string(path).expect("there is a report");
@@ -85,20 +83,12 @@ fn a_job_that_never_began_replaces_no_report() {
 
 #[test]
 fn a_job_that_is_interrupted_has_a_report() {
-    use rustix::process::{Pid, Signal, kill_process};
     let dir = folder();
     let path = dir.path().join("report.json");
     let input = file(&dir, "input", "fine\nspin\n");
     let cli = run("faulty").typed("--chunk lines:1 --engines 1 --merge none --report");
-    let mut command = cli.arg(&path).arg(input).into_command();
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child = command.stderr(Stdio::null()).spawn().expect("it starts");
-    let stdout = child.stdout.take().expect("it is piped");
-    let mut lines = BufReader::new(stdout).lines();
     // The first task has ended, and the second never does.
-    lines.next().expect("a result").expect("it is text");
-    kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
-    crate::support::wait(child).expect("it ends");
+    interrupt_after_a_line(cli.arg(&path).arg(input).into_command());
     let document = report(&path);
     assert_eq!(document["state"], "interrupted");
     let error = json!({ "message": "interrupted", "exit_code": 130 });

@@ -2,14 +2,14 @@
 //! nest, async events and arrows come in pairs, and the times are those of the report.
 
 use crate::support::{
-    Cli, Text, boundary, call, file, folder, is_over_nats, map, program, run, wait,
+    Cli, Text, boundary, call, file, folder, interrupt_after_a_line, is_over_nats, map, program,
+    run,
 };
 use flate2::read::GzDecoder;
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read as _;
 use std::path::Path;
-use std::process::Stdio;
 
 /// The events of a trace that keeps the format's rules.
 struct Trace(Vec<Json>);
@@ -292,7 +292,6 @@ fn a_trace_of_many_tasks_is_sampled_and_says_so() {
 
 #[test]
 fn a_failed_and_an_interrupted_job_have_traces() {
-    use rustix::process::{Pid, Signal, kill_process};
     let dir = folder();
     let path = dir.path().join("trace.json");
     let cli = map("numbers").arg("divide").stdin("[6, 2]\n[1, 0]\n");
@@ -304,14 +303,7 @@ fn a_failed_and_an_interrupted_job_have_traces() {
 
     let input = file(&dir, "input", "fine\nspin\n");
     let cli = run("faulty").typed("--chunk lines:1 --engines 1 --merge none");
-    let mut command = with_trace(cli, &path).arg(input).into_command();
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child = command.stderr(Stdio::null()).spawn().expect("it starts");
-    let stdout = child.stdout.take().expect("it is piped");
-    let mut lines = BufReader::new(stdout).lines();
-    lines.next().expect("a result").expect("it is text");
-    kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
-    wait(child).expect("it ends");
+    interrupt_after_a_line(with_trace(cli, &path).arg(input).into_command());
     let trace = Trace::read(&path);
     assert!(trace.slices("task").count() >= 1);
     let job = trace.of("b").find(|event| event["cat"] == "job");

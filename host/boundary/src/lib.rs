@@ -4,7 +4,8 @@
 //! This package knows nothing of WebAssembly, tasks or engines. `rwasm-cluster` re-exports what its users need.
 //!
 //! [`confine`] gives up, [`layers`] names what a kernel offers for it and tells what this machine has. `shared` is memory that
-//! both sides have, `ring` passes messages in it, `slate` says what a task was up to whose process has ended, and `descriptors` passes open files over a socket.
+//! both sides have, `ring` passes messages in it, `slate` says what a task was up to whose process has ended, `descriptors` passes open files over a socket, and [`spin`] looks for something before a thread
+//! sleeps.
 
 pub mod confine;
 #[cfg(target_os = "linux")]
@@ -16,3 +17,4 @@ pub mod ring;
 pub mod shared;
 #[cfg(target_os = "linux")]
 pub mod slate;
+pub mod spin;

@@ -1,6 +1,7 @@
 //! The way from a request to an answer.
 
 use super::assets::{LIVE, PAGE, STYLE, VIEW};
+use crate::http_server::{self, Bounds};
 use crate::observe::{Board, METRICS_TYPE, Metrics};
 use bytes::Bytes;
 use http_body_util::Full;
@@ -9,17 +10,10 @@ use hyper::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName,
     HeaderValue, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
-use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
 /// Connections served at a time; more wait.
 const MOST: usize = 32;
@@ -60,31 +54,12 @@ pub(super) async fn serve(listener: std::net::TcpListener, site: Site) {
     let Ok(listener) = TcpListener::from_std(listener) else {
         return;
     };
-    let site = Arc::new(site);
-    let room = Arc::new(Semaphore::new(MOST));
-    loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
-            return;
-        };
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let site = Arc::clone(&site);
-        tokio::spawn(async move {
-            let answer = service_fn(|request| {
-                let response = site.answer(&request);
-                async move { Ok::<_, Infallible>(response) }
-            });
-            let mut builder = http1::Builder::new();
-            let connection = builder
-                .max_buf_size(64 << 10)
-                .serve_connection(TokioIo::new(stream), answer);
-            // Whoever asked may have gone.
-            let _ = timeout(LONGEST, connection).await;
-            drop(permit);
-        });
-    }
+    let bounds = Bounds {
+        connections: MOST,
+        longest: LONGEST,
+        keep_alive: true,
+    };
+    http_server::serve(listener, bounds, move |request| site.answer(request)).await;
 }
 
 impl Site {

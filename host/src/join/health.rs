@@ -3,22 +3,17 @@
 
 use super::members::Members;
 use super::worker::Worker;
+use crate::http_server::{self, Bounds};
 use crate::observe::{METRICS_TYPE, Metrics};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
 /// Connections served at a time; more wait.
 const MOST: usize = 16;
@@ -28,29 +23,13 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 /// Answers until the process ends.
 pub(super) async fn serve(listener: TcpListener, members: Arc<Members>, metrics: Metrics) {
-    let room = Arc::new(Semaphore::new(MOST));
-    loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
-            return;
-        };
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let (members, metrics) = (Arc::clone(&members), metrics.clone());
-        tokio::spawn(async move {
-            let answer = service_fn(|request| {
-                let response = answer(&members.workers(), &metrics, &request);
-                async move { Ok::<_, Infallible>(response) }
-            });
-            let connection = http1::Builder::new()
-                .keep_alive(false)
-                .serve_connection(TokioIo::new(stream), answer);
-            // Whoever asked may have gone.
-            let _ = timeout(LONGEST, connection).await;
-            drop(permit);
-        });
-    }
+    let bounds = Bounds {
+        connections: MOST,
+        longest: LONGEST,
+        keep_alive: false,
+    };
+    let answer = move |request: &Request<Incoming>| answer(&members.workers(), &metrics, request);
+    http_server::serve(listener, bounds, answer).await;
 }
 
 fn answer(

@@ -187,17 +187,18 @@ impl Modules {
     /// Reads the module from disk, or fetches it.
     async fn make(&self, head: &TasksHead, limits: &Limits) -> Result<Held, NotReady> {
         if let Some(shelf) = &self.shelf {
-            let size = shelf.size(&head.module).min(limits.module.bytes());
-            let room = self.room.charge(size).await;
             let (shelf, hash, limit) = (Arc::clone(shelf), head.module.clone(), limits.module);
-            let found = aside(move || shelf.take(&hash, limit)).await?;
-            if let Some(bytes) = found
-                && let Ok(module) = self.load(head, bytes, limits).await
-            {
-                return Ok(Held {
-                    module,
-                    _room: room,
-                });
+            if let Some((file, size)) = aside(move || shelf.open(&hash)).await? {
+                let room = self.room.charge(size.min(limit.bytes())).await;
+                let found = aside(move || Shelf::read(&file, limit)).await?;
+                if let Some(bytes) = found
+                    && let Ok(module) = self.load(head, bytes, limits).await
+                {
+                    return Ok(Held {
+                        module,
+                        _room: room,
+                    });
+                }
             }
         }
         let limit = limits.module.bytes();
@@ -303,17 +304,18 @@ impl Shelf {
         self.dir.join(format!("{hash}.wasm"))
     }
 
-    /// The size of a module, zero if it is not there.
-    fn size(&self, hash: &str) -> u64 {
-        fs::metadata(self.path(hash)).map_or(0, |found| found.len())
+    /// Opens a module that is there, and returns its size in bytes.
+    fn open(&self, hash: &str) -> Option<(File, u64)> {
+        let file = File::open(self.path(hash)).ok()?;
+        let size = file.metadata().ok()?.len();
+        Some((file, size))
     }
 
     /// Reads a module of at most this size, and marks it as used.
-    fn take(&self, hash: &str, limit: ByteSize) -> Option<Bytes> {
-        let file = File::open(self.path(hash)).ok()?;
+    fn read(mut file: &File, limit: ByteSize) -> Option<Bytes> {
         let mut bytes = Vec::new();
         let most = limit.bytes().saturating_add(1);
-        (&file).take(most).read_to_end(&mut bytes).ok()?;
+        (&mut file).take(most).read_to_end(&mut bytes).ok()?;
         // Without it the module goes earlier.
         let _ = file.set_modified(SystemTime::now());
         Some(bytes.into())
@@ -456,11 +458,10 @@ mod tests {
             .and_then(|file| file.set_len(MOST_ON_DISK))
             .expect("a sparse file");
         let hash = first.hash().to_string();
-        assert!(
-            shelf
-                .take(&hash, ByteSize::kib(1))
-                .is_some_and(|bytes| bytes.len() == 1025)
-        );
+        let (file, size) = shelf.open(&hash).expect("it is there");
+        assert_eq!(size, MOST_ON_DISK);
+        let read = Shelf::read(&file, ByteSize::kib(1));
+        assert!(read.is_some_and(|bytes| bytes.len() == 1025));
         shelf.put(&second);
         assert!(!of_first.exists());
         assert!(shelf.path(&second.hash().to_string()).exists());

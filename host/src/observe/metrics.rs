@@ -4,7 +4,7 @@
 //! [`MOST_VALUES`] are told apart, so that a page stays small whatever a module is called. A process counts what its own
 //! engines run; one that submits to engines elsewhere uses other names, so that no sum counts a task twice.
 
-use super::{EndedJob, EndedTask, ObservedJob, ObservedTasks, Observer, PreparedModule};
+use super::{EndedJob, EndedTask, ObservedJob, ObservedTasks, Observer, PreparedModule, beginning};
 use crate::events::ClusterEvent;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -24,7 +24,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// The values of a label that are told apart, and the longest of them in characters; the others are [`OTHER`].
+/// The values of a label that are told apart, and the longest of them in bytes; the others are [`OTHER`].
 const MOST_VALUES: usize = 200;
 const LONGEST: usize = 120;
 const OTHER: &str = "other";
@@ -125,7 +125,7 @@ impl EncodeLabelValue for LabelText {
 impl LabelText {
     fn of(text: &str) -> Self {
         let mut escaped = String::new();
-        for character in text.chars().take(LONGEST) {
+        for character in text.chars() {
             match character {
                 '\\' => escaped.push_str("\\\\"),
                 '"' => escaped.push_str("\\\""),
@@ -143,6 +143,7 @@ struct Values(Mutex<HashMap<Box<str>, LabelText>>);
 
 impl Values {
     fn get(&self, text: &str) -> LabelText {
+        let text = beginning(text, LONGEST);
         let mut known = lock(&self.0);
         if let Some(value) = known.get(text) {
             return value.clone();

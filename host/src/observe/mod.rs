@@ -302,6 +302,11 @@ impl Observer for Observers {
     }
 }
 
+/// The beginning of a text of anybody's, of so many bytes at most: what is kept of it, and told apart.
+fn beginning(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}
+
 /// The memory that this process has, if the system says.
 fn resident_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;

@@ -5,7 +5,7 @@
 
 use super::over;
 use std::ffi::{OsStr, OsString};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -314,6 +314,18 @@ fn surround(command: &mut Command, other: &Command) {
     if let Some(dir) = other.get_current_dir() {
         command.current_dir(dir);
     }
+}
+
+/// Interrupts a command, as its key does, when it has printed a line, and waits for its end.
+pub(crate) fn interrupt_after_a_line(mut command: Command) {
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = command.stderr(Stdio::null()).spawn().expect("it starts");
+    let stdout = child.stdout.take().expect("it is piped");
+    let mut lines = BufReader::new(stdout).lines();
+    lines.next().expect("a result").expect("it is text");
+    let id = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(id, rustix::process::Signal::INT).expect("it runs");
+    wait(child).expect("it ends");
 }
 
 /// Waits for the child; one that takes too long is killed, and then there is no status.

@@ -17,7 +17,7 @@ pub(crate) use calls::{
     LONG, Numbers, SOON, code, events_until, held, is_alone, is_alone_with, numbers, occupy,
     running, soon, until,
 };
-pub(crate) use cli::{Cli, Ended, call, inspect, map, program, run, wait};
+pub(crate) use cli::{Cli, Ended, call, inspect, interrupt_after_a_line, map, program, run, wait};
 pub(crate) use guests::{command_component, component, guest, module, wat};
 pub(crate) use library::{bounded, cluster, finish, number, one_line_each, shown, spec};
 pub(crate) use nats::{Server, Servers, free_port, nats_server};

@@ -12,9 +12,9 @@
 //! once too often, which every sleeper expects. A hostile peer can wake us without end, or never.
 
 use super::RingError;
+use crate::spin;
 use rustix::io::Errno;
 use rustix::thread::futex::{self, Flags, Timespec};
-use std::hint;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -33,9 +33,6 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// processor, and answer each further time with [`PAUSE`].
 const WOKEN_FOR_NOTHING: u32 = 1_000;
 const PAUSE: Duration = Duration::from_millis(1);
-
-/// How often it is looked whether something came, before it is looked whether the time is up: that takes about as long.
-const LOOKS: u32 = 32;
 
 /// What a bell is made of, so that tests can put in something else.
 pub(super) trait Words {
@@ -136,21 +133,8 @@ pub(super) fn sleep_until(
     wait: &Wait<'_>,
     mut ready: impl FnMut() -> Result<bool, RingError>,
 ) -> Result<bool, RingError> {
-    if !wait.spin.is_zero() {
-        let until = Instant::now() + wait.spin;
-        loop {
-            for _ in 0..LOOKS {
-                if ready()? {
-                    return Ok(true);
-                }
-                hint::spin_loop();
-            }
-            if Instant::now() >= until {
-                break;
-            }
-            // Whoever else wants the processor may be who is waited for.
-            thread::yield_now();
-        }
+    if spin::until(wait.spin, &mut ready)? {
+        return Ok(true);
     }
     let mut woken = 0_u32;
     loop {

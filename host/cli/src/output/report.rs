@@ -159,11 +159,7 @@ fn page(
         job["retries"] = stats.retries.into();
     }
     job["ended"] = time(SystemTime::now()).into();
-    let inputs: Map<String, Json> = subject
-        .inputs
-        .iter()
-        .map(|path| (path.display().to_string(), input(path).into()))
-        .collect();
+    let inputs = inputs(&subject.inputs);
     let settings = json!({
         "state": state(error),
         "error": error.map(|error| fatal(error)["message"].clone()),
@@ -186,18 +182,34 @@ fn page(
     report_page(&title, &board.since(seen_nothing), &settings)
 }
 
-/// What is said of an input: its hash, unless it is large.
-fn input(path: &Path) -> String {
-    const MOST: u64 = 1 << 30;
-    let hashed = || -> std::io::Result<String> {
+/// What is said of inputs: of so many, with their hashes as long as that takes a moment.
+fn inputs(paths: &[PathBuf]) -> Map<String, Json> {
+    const MOST: usize = 1000;
+    const MOST_HASHED: u64 = 1 << 30;
+    let mut left = MOST_HASHED;
+    let listed = paths.iter().take(MOST);
+    let mut shown: Map<String, Json> = listed
+        .map(|path| (path.display().to_string(), input(path, &mut left).into()))
+        .collect();
+    if let Some(more) = paths.len().checked_sub(MOST).filter(|more| *more > 0) {
+        shown.insert("more".to_owned(), format!("{more} inputs").into());
+    }
+    shown
+}
+
+/// What is said of an input: its hash, unless it is larger than what is left to be hashed.
+fn input(path: &Path, left: &mut u64) -> String {
+    let mut hashed = || -> std::io::Result<String> {
         let meta = std::fs::metadata(path)?;
         let size = ByteSize::new(meta.len());
         if !meta.is_file() {
             return Ok("not a regular file".to_owned());
         }
-        if meta.len() > MOST {
+        *left = if let Some(left) = left.checked_sub(meta.len()) {
+            left
+        } else {
             return Ok(format!("{size}, too large to be hashed for a report"));
-        }
+        };
         let mut hash = Sha256::new();
         let mut file = std::fs::File::open(path)?;
         let mut buffer = vec![0; 256 << 10];

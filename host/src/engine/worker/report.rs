@@ -29,9 +29,7 @@ impl BoundaryReport {
 
     /// A worker can run tasks.
     pub(super) fn ready(&self) {
-        if !self.was_ready.load(Ordering::Relaxed) {
-            self.was_ready.store(true, Ordering::Relaxed);
-        }
+        self.was_ready.store(true, Ordering::Relaxed);
     }
 
     /// This machine lacks layers.

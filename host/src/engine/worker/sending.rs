@@ -82,7 +82,7 @@ impl Process {
         self.send_while(parts, |process| patience.check(process))
     }
 
-    /// Sends a message if there is room for it. A worker that has read nothing for so long is ended.
+    /// Sends a message without waiting. If there is no room, the worker has not read what came before, and is ended.
     pub(super) fn send_now(&mut self, parts: &[&[u8]]) {
         if !matches!(self.sender.try_send(parts), Ok(Sent::Whole)) {
             self.kill();

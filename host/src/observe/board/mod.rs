@@ -8,7 +8,7 @@ mod strip;
 
 use super::{
     Advancing, EndedJob, EndedTask, Histogram, ObservedJob, ObservedTasks, Observer,
-    PreparedModule, Presence,
+    PreparedModule, Presence, beginning,
 };
 use crate::events::ClusterEvent;
 use rwasm_sandbox::lock::lock;
@@ -28,7 +28,10 @@ const MOST_FAILURES: usize = 50;
 const MOST_SLOW: usize = 20;
 const MOST_EVENTS: usize = 50;
 
-/// The longest name, message and backtrace, in characters.
+/// The longest name by which functions are told apart, in bytes.
+const LONGEST_KNOWN: usize = 512;
+
+/// The longest name, message and backtrace that are shown, in characters.
 const LONGEST_NAME: usize = 120;
 const LONGEST_TEXT: usize = 2000;
 
@@ -81,6 +84,7 @@ struct Names {
 
 impl Names {
     fn number(&mut self, name: &str) -> u16 {
+        let name = beginning(name, LONGEST_KNOWN);
         if let Some(number) = self.numbers.get(name) {
             return *number;
         }

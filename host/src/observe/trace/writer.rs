@@ -5,7 +5,7 @@
 
 use super::sampling::Sampling;
 use super::{EndedBatch, Merge, Record, Row};
-use crate::observe::{TaskRef, resident_memory};
+use crate::observe::{TaskRef, beginning, resident_memory};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use rwasm_value::ids::JobId;
@@ -500,9 +500,5 @@ fn micros(nanoseconds: u64) -> String {
 
 /// A text of a module or user as JSON, cut if it is long.
 fn quoted(text: &str) -> String {
-    let mut end = text.len().min(LONGEST);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    serde_json::Value::from(&text[..end]).to_string()
+    serde_json::Value::from(beginning(text, LONGEST)).to_string()
 }
